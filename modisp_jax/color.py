@@ -1,0 +1,56 @@
+"""Colour transforms. Each constant states its source.
+
+Notation: Y luma, Cb and Cr chroma in [-.5, .5] for RGB in [0, 1]; "linear" is scene- or display-linear light.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.numerics import clip, power
+
+RGB_TO_YCBCR = np.array(
+    [[0.2126, 0.7152, 0.0722], [-0.114572, -0.385428, 0.5], [0.5, -0.454153, -0.045847]], np.float32
+)
+"""ITU-R BT.709, full range."""
+
+YCBCR_TO_RGB = np.array([[1.0, 0.0, 1.5748], [1.0, -0.1873, -0.4681], [1.0, 1.8556, 0.0]], np.float32)
+"""Inverse of :data:`RGB_TO_YCBCR`, to the four digits that the paper's system uses (off by 5e-5)."""
+
+LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
+"""ITU-R BT.601 luma: the guide of guided upsampling and of the bilateral solver. Sums to .9999."""
+
+
+def apply_matrix(matrix, x):
+    """Multiplies each pixel of ``x`` [..., 3] by ``matrix`` [3, 3]: ``y = M x``.
+
+    Written as three sums of products: a matmul with 3 columns is no faster, and on TPU would round to bfloat16.
+    """
+    r, g, b = x[..., 0:1], x[..., 1:2], x[..., 2:3]
+    return r * matrix[:, 0] + g * matrix[:, 1] + b * matrix[:, 2]
+
+
+def rgb_to_ycbcr(rgb):
+    """RGB [..., 3] in [0, 1] to (Y, Cb, Cr) [..., 3], BT.709. Paper section C.6."""
+    return apply_matrix(RGB_TO_YCBCR, rgb)
+
+
+def ycbcr_to_rgb(ycbcr):
+    """(Y, Cb, Cr) [..., 3] to RGB [..., 3], BT.709, not clipped. Paper section C.6."""
+    return apply_matrix(YCBCR_TO_RGB, ycbcr)
+
+
+def luma(rgb):
+    """BT.601 luma [...] of RGB [..., 3]: ``.2989 R + .5870 G + .1140 B``."""
+    return rgb[..., 0] * LUMA_601[0] + rgb[..., 1] * LUMA_601[1] + rgb[..., 2] * LUMA_601[2]
+
+
+def srgb_encode(linear):
+    """Linear light [...] in [0, 1] to sRGB values. IEC 61966-2-1."""
+    linear = clip(linear, 0.0, 1.0)
+    return jnp.where(linear <= 0.0031308, 12.92 * linear, 1.055 * power(linear, 1 / 2.4) - 0.055)
+
+
+def srgb_decode(srgb):
+    """sRGB values [...] in [0, 1] to linear light. IEC 61966-2-1."""
+    srgb = clip(srgb, 0.0, 1.0)
+    return jnp.where(srgb <= 0.04045, srgb / 12.92, power((srgb + 0.055) / 1.055, 2.4))

@@ -1,0 +1,145 @@
+"""The pytrees that cross the public edge, with shapes, units and ranges.
+
+All are frozen dataclasses registered with JAX, so that they pass through ``jit``, ``vmap`` and ``grad`` whole.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def _pytree(cls):
+    """Freezes a dataclass and registers every field as data."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """A demosaiced raw photo and what is needed to give it colour.
+
+    ``metadata`` stays on the host. It is no part of the pytree: a ``Raw`` that went through ``jit``, ``vmap`` or
+    ``tree.map`` comes back with ``metadata=None``, so metadata can neither force a recompilation nor go stale.
+    """
+
+    image: jax.Array
+    """Camera RGB, [H, W, 3], black level removed, white level at 1, in [0, 1]."""
+    illuminant: jax.Array
+    """Camera RGB of a white surface under the scene's light, [3], any scale, positive."""
+    ccm: jax.Array
+    """Colour matrix, [3, 3]: white-balanced camera RGB to linear sRGB; rows sum to 1 for a neutral white."""
+    metadata: Any = None
+    """What the file says of itself (``io.raw.RawMetadata``) or None."""
+
+    def tree_flatten_with_keys(self):
+        key = jax.tree_util.GetAttrKey
+        names = ("image", "illuminant", "ccm")
+        return tuple((key(name), getattr(self, name)) for name in names), None
+
+    @classmethod
+    def tree_unflatten(cls, aux, children):
+        del aux
+        return cls(*children)
+
+
+@_pytree
+class Look:
+    """The coefficients of photofinishing: all that the networks decide about a picture.
+
+    ``h`` and ``w`` are the size of the small (quarter) image.
+    """
+
+    gain: jax.Array
+    """Digital gain, [], predicted within [0.25, 4]."""
+    gtm: jax.Array
+    """Global tone curve (a, b, c), [3], nonnegative; (1, 1, 1) is the identity."""
+    ltm: jax.Array
+    """Local tone maps (w, a, b, c, g), [h, w, 5]; w is the logit of the blend, g a gain before the curve."""
+    chroma_lut: jax.Array
+    """Chroma map, [24, 24, 2]: new (Cb, Cr) at nodes of [-.5, .5]; Cb along axis 0, Cr along axis 1."""
+    inverse_gamma: jax.Array
+    """Exponent of the final power curve, [], predicted within [1/3, 1/1.2]."""
+    rgb_lut: jax.Array | None = None
+    """Optional colour map, [11, 11, 11, 3]: new RGB at nodes of [0, 1]; R along axis 0, G 1, B 2."""
+
+
+@_pytree
+class Edits:
+    """A person's settings. The defaults change nothing of what the networks decide.
+
+    Strengths blend a stage's output with its input: 0 leaves the stage out, 1 is the stage as predicted.
+    """
+
+    exposure: Any = 0.0
+    """Manual exposure in EV, clipped to [-4, 4]: the raw is multiplied by 2^EV before denoising."""
+    denoise: Any = 1.0
+    """Denoising strength in [0, 1]."""
+    gain: Any = 1.0
+    """Strength of the digital gain in [0, 1]."""
+    gtm: Any = 1.0
+    """Strength of the global tone curve in [0, 1]."""
+    ltm: Any = 1.0
+    """Strength of the local tone maps in [0, 1]."""
+    rgb_lut: Any = 1.0
+    """Strength of the 3D LUT in [0, 1], where the look has one."""
+    chroma: Any = 1.0
+    """Strength of the chroma map in [0, 1]."""
+    gamma: Any = 1.0
+    """Strength of the final power curve in [0, 1]."""
+    enhance: Any = 1.0
+    """Strength of detail enhancement in [0, 1]."""
+
+
+@_pytree
+class FinishedStages:
+    """Photofinishing's images at small size, each [h, w, 3], in order of computation."""
+
+    gained: jax.Array
+    """After the digital gain, quasi-linear, not clipped."""
+    global_tone: jax.Array
+    """After the global tone curve, in [0, 1]."""
+    local_tone: jax.Array
+    """After the local tone maps, in [0, 1]."""
+    rgb_lut: jax.Array | None
+    """After the 3D LUT, in [0, 1], or None."""
+    chroma: jax.Array
+    """After the chroma map, in [0, 1]."""
+    srgb: jax.Array
+    """After the power curve: the small display-referred image, in [0, 1]."""
+
+
+@_pytree
+class Stages:
+    """Every intermediate of :func:`modisp_jax.render_stages`, in order of computation.
+
+    ``H`` and ``W`` are the photo's size, ``h`` and ``w`` that of the small image.
+    """
+
+    exposed: jax.Array
+    """Raw after manual exposure, [H, W, 3]."""
+    denoised: jax.Array
+    """Raw after denoising and its strength, [H, W, 3], not clipped."""
+    linear: jax.Array
+    """Linear sRGB after white balance and colour matrix, [H, W, 3], in [0, 1]."""
+    linear_small: jax.Array
+    """The same at about a quarter of the size, [h, w, 3]."""
+    look: Look
+    """The coefficients that photofinishing used."""
+    finished: FinishedStages
+    """Photofinishing's images at small size."""
+    upsampled: jax.Array
+    """After guided upsampling, [H, W, 3], in [0, 1]."""
+    srgb: jax.Array
+    """The finished picture after detail enhancement, [H, W, 3], in [0, 1]."""
+
+
+def check_image(x, name, channels=3):
+    """Raises ``ValueError`` unless ``x`` is a floating-point [H, W, channels] array; returns (H, W)."""
+    shape, dtype = jnp.shape(x), jnp.result_type(x)
+    if len(shape) != 3 or shape[-1] != channels or 0 in shape:
+        raise ValueError(f"{name}: expected an image [H, W, {channels}], got shape {shape}")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{name}: expected floating-point values in [0, 1], got dtype {dtype}")
+    return shape[:2]
