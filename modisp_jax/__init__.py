@@ -1,3 +1,34 @@
-"""A modular neural image signal processor in JAX."""
+"""A modular neural image signal processor in JAX: raw photo in, finished picture out, every stage in reach.
+
+The public names below are imported on first use, so that ``import modisp_jax`` and ``modisp --help`` are instant.
+"""
+
+import importlib
 
 from modisp_jax._version import __version__ as __version__
+
+_EXPORTS = {
+    "types": ("Edits", "FinishedStages", "Look", "Raw", "Stages"),
+    "config": ("HaloFixConfig", "NAFNetConfig", "PhotofinishConfig", "PipelineConfig", "RenderConfig"),
+    "params": ("config_of", "count_params", "init_params"),
+    "look": ("apply_look", "predict_look"),
+    "pipeline": ("render", "render_stages"),
+    "raw": ("read_raw",),
+    "checkpoints": ("load_params", "read_card", "save_params"),
+    "torch_import": ("import_torch",),
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'modisp_jax' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"modisp_jax.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 EPS = 1e-8
 """The system's epsilon wherever none is named."""
 
+HUGE = 1e30
+"""Where results that could overflow saturate; far enough from 3.4e38 that their slopes, up to HUGE / EPS, fit."""
+
 
 def clip(x, low, high):
     """Clips ``x`` to ``[low, high]``; the gradient is 1 inside *and on* the bounds, 0 outside.
@@ -25,8 +28,11 @@ def clip01(x):
 
 
 def safe_divide(a, b, eps=EPS):
-    """Returns ``a / b`` where ``b >= eps``, else ``a / eps``, for denominators that are nonnegative by nature."""
-    return a / jnp.maximum(b, eps)
+    """Returns ``a / max(b, eps)``, for denominators that are nonnegative by nature; saturates at +-1e30.
+
+    With ``eps`` under 1e-8 the slope in ``b`` can overflow.
+    """
+    return clip(a / jnp.where(b < eps, eps, b), -HUGE, HUGE)
 
 
 @jax.custom_jvp
@@ -45,21 +51,21 @@ def _safe_sqrt_jvp(primals, tangents):
 
 @jax.custom_jvp
 def power(x, p):
-    """Returns ``max(x, 0) ** clip(p, 0, 32)``, finite with its gradients for every ``x`` up to 1.
+    """Returns ``max(x, 0) ** clip(p, 0, 32)``; saturates at 1e30, with slope 0.
 
     The slope in ``x`` is evaluated at ``max(x, 1e-8)`` and is 0 where ``x <= 0``: with an exponent under 1 the
     true slope grows without limit towards black. ``0 ** 0`` is 1.
     """
-    return jnp.power(jnp.maximum(x, 0.0), clip(p, 0.0, 32.0))
+    return jnp.minimum(jnp.power(jnp.maximum(x, 0.0), clip(p, 0.0, 32.0)), HUGE)
 
 
 @power.defjvp
 def _power_jvp(primals, tangents):
     (x, p), (dx, dp) = primals, tangents
     y = power(x, p)
-    inside = (p >= 0.0) & (p <= 32.0)
+    curved = (x > 0.0) & (y < HUGE)
     q = clip(p, 0.0, 32.0)
     base = jnp.maximum(x, EPS)
-    slope_x = jnp.where(x > 0.0, q * jnp.power(base, q - 1.0), 0.0)
-    slope_p = jnp.where(inside & (x > 0.0), y * jnp.log(base), 0.0)
+    slope_x = jnp.where(curved, q * jnp.power(base, q - 1.0), 0.0)
+    slope_p = jnp.where(curved & (p >= 0.0) & (p <= 32.0), y * jnp.log(base), 0.0)
     return y, slope_x * dx + slope_p * dp

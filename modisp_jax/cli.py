@@ -1,0 +1,182 @@
+"""The command line: ``modisp render | info | import-torch``.
+
+Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
+usage (one line on standard error for each file that failed), 130 interrupted.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from modisp_jax import __version__
+
+FORMATS = {"jpg": ".jpg", "png": ".png", "tiff": ".tif"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Strengths:
+    """Strengths of the stages: 0 leaves a stage out, 1 is the stage as the networks decide."""
+
+    denoise: float = 1.0
+    """Denoising."""
+    gain: float = 1.0
+    """Digital gain."""
+    gtm: float = 1.0
+    """Global tone curve."""
+    ltm: float = 1.0
+    """Local tone maps."""
+    rgb_lut: float = 1.0
+    """Colour LUT, where the style has one."""
+    chroma: float = 1.0
+    """Chroma map."""
+    gamma: float = 1.0
+    """Power curve at the end."""
+    enhance: float = 1.0
+    """Detail enhancement."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"strength of {field.name}: expected 0 to 1, got {value}")
+
+
+def render(
+    photos: Positional[tuple[Path, ...]] = (),
+    /,
+    *,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
+    format: Literal["jpg", "png", "tiff"] = "jpg",
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
+    exposure: float = 0.0,
+    strengths: Annotated[Strengths, arg(name="strength")] = Strengths(),
+    highlights: Literal["neutral", "clip"] = "neutral",
+    halo_fix: bool = False,
+    demosaic: Literal["libraw", "malvar"] = "libraw",
+    quality: int = 95,
+    bits: Literal[8, 16] | None = None,
+    orientation: Literal["apply", "keep"] = "apply",
+    save_stages: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    overwrite: bool = False,
+) -> int:
+    """Render raw photos to finished pictures.
+
+    With no photo given, renders a raw scene that the package synthesises itself, and keeps its DNG beside the picture.
+
+    Args:
+        photos: Raw files of any camera that LibRaw reads, or 16-bit PNGs in the S24 layout.
+        output: Picture to write (.jpg, .png, .tif), or a folder for one or many. Default: beside each photo.
+        format: File format where the output names none.
+        params: Parameter set: a built-in name (default, neutral) or a file made by import-torch or save_params.
+        style: Parameter set whose photofinishing and enhancement replace those of --params.
+        exposure: Manual exposure in EV, -4 to 4.
+        strengths: Strengths of the stages.
+        highlights: Make clipped highlights neutral, or clip as published.
+        halo_fix: Refine the local tone maps against halos (slower).
+        demosaic: Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only).
+        quality: JPEG quality, 1 to 100.
+        bits: Bits a channel; default 8, for TIFF 16.
+        orientation: Rotate the pixels upright, or keep them as stored with the orientation tag.
+        save_stages: Also write every intermediate image and the look's coefficients into this folder.
+        overwrite: Replace existing pictures whose names were derived from the photos'.
+    """
+    from modisp_jax import render_files
+
+    if not -4.0 <= exposure <= 4.0:
+        raise ValueError(f"--exposure: expected -4 to 4 EV, got {exposure}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"--quality: expected 1 to 100, got {quality}")
+    if output is not None and output.suffix and not output.is_dir() and len(photos) > 1:
+        raise ValueError(f"--output: expected a folder for {len(photos)} photos, got the file name {output}")
+    edits = {"exposure": exposure, **dataclasses.asdict(strengths)}
+    options = render_files.RenderOptions(
+        output=output,
+        suffix=FORMATS[format],
+        params=params,
+        style=style,
+        edits=edits,
+        highlights=highlights,
+        halo_fix=halo_fix,
+        demosaic=demosaic,
+        quality=quality,
+        bits=bits,
+        orientation=orientation,
+        save_stages=save_stages,
+        overwrite=overwrite,
+    )
+    return render_files.render_photos(photos, options)
+
+
+def info(files: Positional[tuple[Path, ...]], /, *, json: bool = False) -> int:
+    """Say what raw files, parameter files and published checkpoints hold.
+
+    Args:
+        files: Raw photos, .safetensors of this package, or published .pth checkpoints.
+        json: Print JSON, one object a file.
+    """
+    from modisp_jax import describe
+
+    return describe.print_files(files, as_json=json)
+
+
+def import_torch(
+    *,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    denoiser: Path | None = None,
+    photofinishing: Path | None = None,
+    enhancement: Path | None = None,
+    name: str | None = None,
+    license: str = "CC BY-NC 4.0 (Samsung Electronics, 2025)",
+) -> int:
+    """Convert published PyTorch checkpoints to one safetensors file and write its card beside it.
+
+    Needs no PyTorch and runs nothing that the files contain.
+
+    Args:
+        output: File to write, NAME.safetensors; the card goes to NAME.md.
+        denoiser: Checkpoint of the denoiser (lite, base or large).
+        photofinishing: Checkpoint of a photofinishing style.
+        enhancement: Checkpoint of the detail enhancement.
+        name: What the card calls the set; default: the output's name.
+        license: Licence of the weights, for the card.
+    """
+    from modisp_jax import describe
+
+    sources = {"denoiser": denoiser, "photofinishing": photofinishing, "enhancement": enhancement}
+    return describe.import_and_save(output, sources, name=name or output.stem, license=license)
+
+
+COMMANDS = {"render": render, "info": info, "import-torch": import_torch}
+
+
+def main(arguments=None):
+    """Entry point of the ``modisp`` program; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments in (["--version"], ["-V"]):
+        print(f"modisp {__version__}")
+        return 0
+    description = "A modular neural image signal processor: from a camera's raw photo to a finished picture."
+    try:
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="modisp", description=description, args=arguments)
+    except ValueError as error:
+        return fail(error)
+    except OSError as error:
+        return fail(f"{error.filename or ''}: {error.strerror}".lstrip(": "))
+    except KeyboardInterrupt:
+        print("modisp: interrupted", file=sys.stderr)
+        return 130
+
+
+def fail(message):
+    """Prints one line on standard error; returns exit code 2."""
+    print("modisp: error: " + " ".join(str(message).split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Static facts of the system: sizes, variants, options. All are frozen, hashable and validated."""
+
+import dataclasses
+
+
+def _check(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class NAFNetConfig:
+    """Shape of a NAFNet: the denoiser and the detail enhancement (paper sections C.1, C.7)."""
+
+    width: int
+    """Channels at full resolution; they double with each level."""
+    encoder_blocks: tuple[int, ...] = (2, 2, 4, 8)
+    """Blocks on each encoder level, from full resolution down."""
+    middle_blocks: int = 4
+    """Blocks at the coarsest resolution."""
+    decoder_blocks: tuple[int, ...] = (2, 2, 2, 2)
+    """Blocks on each decoder level, from the coarsest up."""
+
+    def __post_init__(self):
+        _check(self.width >= 1, f"width: expected at least 1, got {self.width}")
+        _check(
+            len(self.encoder_blocks) == len(self.decoder_blocks),
+            f"expected as many decoder as encoder levels, got {len(self.decoder_blocks)} and {len(self.encoder_blocks)}",
+        )
+
+    @property
+    def levels(self):
+        """How often the resolution is halved."""
+        return len(self.encoder_blocks)
+
+
+DENOISERS = {"lite": NAFNetConfig(4), "base": NAFNetConfig(8), "large": NAFNetConfig(16)}
+"""The published denoiser sizes: 245,223, 932,683 and 3,634,323 parameters."""
+
+ENHANCEMENT = NAFNetConfig(8, (2, 2), 4, (2, 2))
+"""The published detail enhancement: 50,635 parameters."""
+
+CHROMA_LUT_AXES = ("cbcr", "crcb")
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotofinishConfig:
+    """Variant of the photofinishing networks (paper sections C.3 to C.6)."""
+
+    rgb_lut: bool = False
+    """Whether there is a learned 11^3 colour LUT between local tone mapping and chroma mapping."""
+    chroma_lut_axes: str = "cbcr"
+    """Axis order of the map that the chroma network predicts. ``cbcr``: as its histogram. ``crcb``: as in the
+    published checkpoints, which build histogram and LUT with Cb first but look the LUT up with Cr first."""
+
+    def __post_init__(self):
+        _check(
+            self.chroma_lut_axes in CHROMA_LUT_AXES,
+            f"chroma_lut_axes: expected one of {CHROMA_LUT_AXES}, got {self.chroma_lut_axes!r}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Which networks a parameter set holds; None where it lacks one. Rendering needs photofinishing."""
+
+    denoise: NAFNetConfig | None = DENOISERS["lite"]
+    photofinish: PhotofinishConfig | None = PhotofinishConfig()
+    enhance: NAFNetConfig | None = ENHANCEMENT
+
+
+@dataclasses.dataclass(frozen=True)
+class HaloFixConfig:
+    """Multi-scale local tone maps refined by the bilateral solver (paper section B.1)."""
+
+    scales: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Divisors of the small image's size. Scales with a side under 12 pixels are left out, but never the first."""
+    iterations: int = 80
+    """Iterations of the bilateral solver."""
+    window: int = 7
+    """Side of the solver's window in pixels, odd."""
+    sigma_space: float = 3.0
+    """Spatial standard deviation in pixels."""
+    sigma_range: float = 0.008
+    """Standard deviation of the guide's luma, on [0, 1]."""
+    fidelity: float = 5e-4
+    """Weight of the unrefined maps."""
+    relaxation: float = 1.6
+    """Over-relaxation factor in (0, 2)."""
+
+    def __post_init__(self):
+        _check(bool(self.scales) and min(self.scales) >= 1, f"scales: expected divisors >= 1, got {self.scales}")
+        _check(self.iterations >= 0, f"iterations: expected 0 or more, got {self.iterations}")
+        _check(self.window % 2 == 1, f"window: expected an odd size, got {self.window}")
+
+
+HIGHLIGHTS = ("neutral", "clip")
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderConfig:
+    """Static options of a rendering."""
+
+    highlights: str = "neutral"
+    """``neutral``: clipped sensor values come out colourless. ``clip``: the published behaviour, clip to [0, 1]
+    after the colour matrix, which leaves clipped skies pink."""
+    halo_fix: HaloFixConfig | None = None
+    """Refine the local tone maps against halos; slower."""
+
+    def __post_init__(self):
+        _check(self.highlights in HIGHLIGHTS, f"highlights: expected one of {HIGHLIGHTS}, got {self.highlights!r}")

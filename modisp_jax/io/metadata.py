@@ -1,0 +1,95 @@
+"""What a raw file says of itself: camera, exposure, levels, colour."""
+
+import dataclasses
+import datetime
+import math
+
+import numpy as np
+
+from modisp_jax.io.dng_color import CameraProfile
+from modisp_jax.io.exif import number, read_exif, text
+
+
+@dataclasses.dataclass(frozen=True)
+class RawMetadata:
+    """What a raw file says of itself. None or "" where it says nothing."""
+
+    make: str | None = None
+    model: str | None = None
+    unique_camera_model: str | None = None
+    """DNG's UniqueCameraModel."""
+    lens: str | None = None
+    iso: float | None = None
+    exposure_time: float | None = None
+    """Seconds."""
+    f_number: float | None = None
+    focal_length: float | None = None
+    """Millimetres."""
+    datetime: str | None = None
+    """When it was taken, camera's clock, ISO 8601 without a zone."""
+    orientation: int = 1
+    """EXIF code 1..8: how the stored pixels are to be turned for viewing."""
+    pattern: str = ""
+    """Colour letters of the filter array from the active area's top-left pixel, row by row: "RGGB", 36 letters for
+    X-Trans, "" for images that are not mosaics."""
+    size: tuple[int, int] = (0, 0)
+    """(height, width) of the active area in pixels, not turned."""
+    default_crop: tuple[float, float, float, float] | None = None
+    """(top, left, height, width) within the active area that DNG suggests to show. Not applied."""
+    black: tuple[float, ...] = ()
+    """Black level per channel R, G, B (mean over the pattern), in stored units."""
+    white: tuple[float, ...] = ()
+    """White level per channel R, G, B, in stored units."""
+    neutral: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """As-shot camera RGB of white, G = 1."""
+    baseline_exposure: float = 0.0
+    """EV that the camera's maker wants added (DNG BaselineExposure). Not applied."""
+    color: CameraProfile = dataclasses.field(default_factory=CameraProfile)
+    """Calibration of the camera's colour and noise."""
+    format: str = ""
+    """"DNG", "S24", or the file's extension in capitals."""
+    warnings: tuple[str, ...] = ()
+    """What was missing or unusable in the file, and what was done instead."""
+
+    def to_dict(self):
+        """The same as plain dicts, lists, strings and numbers, fit for JSON (NaN and infinity become None)."""
+        return _json_safe(dataclasses.asdict(self))
+
+
+def _json_safe(value):
+    if isinstance(value, dict):
+        return {key: _json_safe(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _json_safe(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_json_safe(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def describe_capture(path):
+    """Camera and exposure from a raw file's EXIF, as keyword arguments of :class:`RawMetadata`."""
+    found = read_exif(path)
+    image, exif = found["image"], {**found["image"], **found["exif"]}  # TIFF/EP files have exposure in the first IFD
+    orientation = number(image.get(0x0112))
+    return {
+        "make": text(image.get(0x010F)),
+        "model": text(image.get(0x0110)),
+        "unique_camera_model": text(image.get(0xC614)),
+        "lens": text(exif.get(0xA434)),
+        "iso": number(exif.get(0x8827)),
+        "exposure_time": number(exif.get(0x829A)),
+        "f_number": number(exif.get(0x829D)),
+        "focal_length": number(exif.get(0x920A)),
+        "datetime": iso_datetime(text(exif.get(0x9003)) or text(exif.get(0x0132))),
+        "orientation": int(orientation) if orientation in range(1, 9) else 1,
+    }
+
+
+def iso_datetime(value):
+    """EXIF's "2017:09:21 16:40:10" as "2017-09-21T16:40:10"; None where it is no date."""
+    try:
+        return datetime.datetime.strptime(value or "", "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:
+        return None

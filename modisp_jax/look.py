@@ -1,0 +1,95 @@
+"""Looks: the coefficients of photofinishing, predicted by networks or given, and their application.
+
+Prediction and application are apart on purpose: editing, mixing, fitting and video smoothing all work on a Look.
+"""
+
+import functools
+
+import jax
+
+from modisp_jax.config import RenderConfig
+from modisp_jax.params import photofinish_config
+from modisp_jax.stages import FINISH_STAGES
+from modisp_jax.stages.mix import mix
+from modisp_jax.types import Edits, FinishedStages, Look, check_image
+
+
+def predict_look(params, linear_small, *, edits=None, config=None):
+    """Lets the networks choose the coefficients for an image.
+
+    Args:
+      params: photofinishing's parameters, ``params["photofinish"]``.
+      linear_small: linear sRGB [h, w, 3] in [0, 1], about a quarter of the photo's size, at least 4 x 4.
+      edits: an :class:`modisp_jax.Edits`; a stage's strength changes what the later networks see.
+      config: a :class:`modisp_jax.config.RenderConfig`; ``halo_fix`` refines the local tone maps.
+
+    Returns:
+      A :class:`modisp_jax.Look`.
+
+    Reference: arXiv 2512.08564, section 2.3.
+    """
+    check_small(linear_small)
+    return finish_by_networks(params, linear_small, edits or Edits(), config or RenderConfig())[0]
+
+
+def apply_look(look, linear_small, *, edits=None):
+    """Applies given coefficients in closed form, without networks.
+
+    Args:
+      look: a :class:`modisp_jax.Look` whose local tone maps have the image's size.
+      linear_small: linear sRGB [h, w, 3] in [0, 1].
+      edits: an :class:`modisp_jax.Edits`; of it the strengths of the photofinishing stages.
+
+    Returns:
+      The display-referred image [h, w, 3] in [0, 1]. With its gradients finite for every finite float in ``look``.
+
+    Reference: arXiv 2512.08564, section 2.3.
+    """
+    size = check_small(linear_small)
+    if look.ltm.shape != (*size, 5):
+        raise ValueError(f"look.ltm: expected shape {(*size, 5)} for this image, got {look.ltm.shape}")
+    return finish_by_look(look, linear_small, edits or Edits())[1].srgb
+
+
+def check_small(linear_small):
+    """Raises unless ``linear_small`` is an image that photofinishing takes; returns its size."""
+    size = check_image(linear_small, "linear_small")
+    if min(size) < 4:
+        raise ValueError(f"linear_small: expected at least 4 pixels a side, got {size}")
+    return size
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def finish_by_networks(params, linear_small, edits, config):
+    """Runs photofinishing on coefficients that its networks choose; returns (Look, FinishedStages)."""
+    variant = photofinish_config(params)
+
+    def choose(stage, images):
+        if stage.name not in params:
+            return None
+        options = {"halo_fix": config.halo_fix} if stage.name == "ltm" else {}
+        return stage.module.predict(params[stage.name], images, variant, **options)
+
+    return _fold(choose, linear_small, edits)
+
+
+@jax.jit
+def finish_by_look(look, linear_small, edits):
+    """Runs photofinishing on given coefficients; returns (Look, FinishedStages)."""
+    return _fold(lambda stage, images: getattr(look, stage.coefficients), linear_small, edits)
+
+
+def _fold(choose, linear_small, edits):
+    """Runs the table of stages; ``choose(stage, images)`` gives a stage's coefficients, or None to leave it out."""
+    images = {"linear_small": linear_small}
+    coefficients = {}
+    image = linear_small
+    for stage in FINISH_STAGES:
+        chosen = choose(stage, images)
+        coefficients[stage.coefficients] = chosen
+        images[stage.output] = None
+        if chosen is not None:
+            image = mix(image, stage.module.apply(chosen, image, images), getattr(edits, stage.name))
+            images[stage.output] = image
+    del images["linear_small"]
+    return Look(**coefficients), FinishedStages(**images)

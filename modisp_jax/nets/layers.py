@@ -1,0 +1,165 @@
+"""Layers that the networks share, for one image [H, W, C] (batch by vmap). Paper section C.2.
+
+Linen's initialisers are all zero here: only the shapes count, ``params.init_params`` fills them.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.resample import mean_pool, pad_reflect, resize_bilinear
+
+PRECISION = jax.lax.Precision.HIGHEST
+"""Products in full float32; on TPU and recent GPUs the default rounds them to 8 or 10 bits."""
+
+
+INIT_KEY = np.zeros(2, np.uint32)
+"""What linen wants for ``init``; nothing draws from it."""
+
+zeros = nn.initializers.zeros_init()
+
+
+def leaky_relu(x):
+    """Leaky ReLU of slope .01."""
+    return jax.nn.leaky_relu(x, 0.01)
+
+
+def pool_to(x, size):
+    """Mean-pools a square image [n, n, C] to [size, size, C]; ``size`` divides n."""
+    return mean_pool(x, x.shape[0] // size)
+
+
+def resize_to(x, size):
+    """Resizes an image to [size, size, C], bilinear, corners aligned: the networks' fixed input size."""
+    return resize_bilinear(x, (size, size))
+
+
+class Conv(nn.Module):
+    """3x3 (or ``size``) convolution with bias; the border is mirrored, or zero where ``zero_pad``."""
+
+    features: int
+    size: int = 3
+    zero_pad: bool = False
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", zeros, (self.size, self.size, x.shape[-1], self.features))
+        radius = self.size // 2
+        if self.size == 1:
+            y = jnp.matmul(x, kernel[0, 0], precision=PRECISION)
+        else:
+            if not self.zero_pad:
+                x, radius = pad_reflect(x, radius), 0
+            y = jax.lax.conv_general_dilated(
+                x[None],
+                kernel,
+                (1, 1),
+                ((radius, radius), (radius, radius)),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                precision=PRECISION,
+            )[0]
+        if self.use_bias:
+            y = y + self.param("bias", zeros, (self.features,))
+        return y
+
+
+class DepthwiseConv(nn.Module):
+    """Depthwise convolution with bias: ``y[p, c] = sum_o k[o, c] x[p + dilation o, c] + b[c]``.
+
+    Written as shifted multiply-adds, which XLA fuses into one pass over the image; its grouped convolution on the
+    CPU is many times slower for the few channels used here.
+    """
+
+    size: int = 3
+    dilation: int = 1
+    zero_pad: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        h, w, c = x.shape
+        kernel = self.param("kernel", zeros, (self.size, self.size, c))
+        radius = self.size // 2 * self.dilation
+        if self.zero_pad:
+            padded = jnp.pad(x, ((radius, radius), (radius, radius), (0, 0)))
+        else:
+            padded = pad_reflect(x, radius)
+        y = self.param("bias", zeros, (c,))
+        for i in range(self.size):
+            for j in range(self.size):
+                top, left = i * self.dilation, j * self.dilation
+                y = y + kernel[i, j] * padded[top : top + h, left : left + w]
+        return y
+
+
+class LayerNorm(nn.Module):
+    """Normalises each pixel over its channels (eps 1e-5), then scales and shifts."""
+
+    @nn.compact
+    def __call__(self, x):
+        scale = self.param("scale", zeros, (x.shape[-1],))
+        bias = self.param("bias", zeros, (x.shape[-1],))
+        centered = x - x.mean(axis=-1, keepdims=True)
+        variance = jnp.square(centered).mean(axis=-1, keepdims=True)
+        return centered * jax.lax.rsqrt(variance + 1e-5) * scale + bias
+
+
+class GroupNorm(nn.Module):
+    """Normalises groups of channels over the whole image (eps 1e-5), then scales and shifts each channel.
+
+    The variance is the mean of squared deviations: E[x^2] - E[x]^2 would cancel in float32.
+    """
+
+    groups: int
+
+    @nn.compact
+    def __call__(self, x):
+        c = x.shape[-1]
+        scale = self.param("scale", zeros, (c,))
+        bias = self.param("bias", zeros, (c,))
+        grouped = x.reshape(-1, self.groups, c // self.groups)
+        centered = grouped - grouped.mean(axis=(0, 2), keepdims=True)
+        variance = jnp.square(centered).mean(axis=(0, 2), keepdims=True)
+        return (centered * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape) * scale + bias
+
+
+class MBConv(nn.Module):
+    """Three depthwise branches (3x3, 3x3 dilated by 2, 5x5), each activated, summed, then mixed by a 1x1."""
+
+    @nn.compact
+    def __call__(self, x):
+        y = leaky_relu(DepthwiseConv(3, name="near")(x))
+        y = y + leaky_relu(DepthwiseConv(3, dilation=2, name="dilated")(x))
+        y = y + leaky_relu(DepthwiseConv(5, name="wide")(x))
+        return Conv(x.shape[-1], 1, name="mix")(y)
+
+
+class CoordinateAttention(nn.Module):
+    """Scales the image by an attention per row and one per column, both per channel."""
+
+    reduction: int
+
+    @nn.compact
+    def __call__(self, x):
+        h, _, c = x.shape
+        reduced = max(8, c // self.reduction)
+        # Rows first, then columns, as one [H + W, 1, C] strip: the norm sees both.
+        strip = jnp.concatenate([x.mean(axis=1), x.mean(axis=0)])[:, None]
+        strip = Conv(reduced, 1, use_bias=False, name="reduce")(strip)
+        strip = leaky_relu(GroupNorm(4, name="norm")(strip))
+        rows = jax.nn.sigmoid(Conv(c, 1, use_bias=False, name="rows")(strip[:h]))
+        columns = jax.nn.sigmoid(Conv(c, 1, use_bias=False, name="columns")(strip[h:]))
+        return x * rows * columns.reshape(1, -1, c)
+
+
+class Linear(nn.Module):
+    """Affine map of a vector [C]; ``y = x W + b``."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", zeros, (x.shape[-1], self.features))
+        bias = self.param("bias", zeros, (self.features,))
+        return jnp.matmul(x, kernel, precision=PRECISION) + bias

@@ -1,0 +1,158 @@
+"""Parameter sets: how to make one, and what a given one holds.
+
+A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
+"chroma", "gamma"[, "rgb_lut"]}, "enhance": ...}``. Any of the three may be missing; rendering needs ``photofinish``
+and leaves the others out. Its configuration is read off its keys and shapes, so a parameter set needs no companion.
+"""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.config import CHROMA_LUT_AXES, NAFNetConfig, PhotofinishConfig, PipelineConfig
+from modisp_jax.stages import FINISH_STAGES, restore
+
+STARTS_AT_ZERO = ("head", "out_conv")
+"""Layers whose kernels start at zero, so that a stage starts neutral."""
+
+
+def init_params(key, config=None):
+    """Makes untrained parameters, which render plainly and correctly: every stage starts neutral.
+
+    Args:
+      key: a JAX random key.
+      config: a :class:`modisp_jax.config.PipelineConfig`; by default lite denoiser and enhancement.
+
+    Returns:
+      The nested dict of arrays that ``render`` takes. Gain 1, tone curves, LUTs and restoration networks the
+      identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero.
+    """
+    config = PipelineConfig() if config is None else config
+    shapes = param_shapes(config)
+    neutral = {
+        f"photofinish/{stage.name}/{name}": value
+        for stage in FINISH_STAGES
+        for name, value in stage.module.NEUTRAL.items()
+    }
+    # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
+    random = [name for name in shapes if name.endswith("/kernel") and name.split("/")[-2] not in STARTS_AT_ZERO]
+    sizes = [int(np.prod(shapes[name])) for name in random]
+    draws = np.split(np.asarray(jax.random.normal(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
+    draws = dict(zip(random, draws, strict=True))
+
+    def start(name, shape):
+        if name in draws:
+            # [h, w, in, out], depthwise [h, w, c], linear [in, out]: all but the last axis are summed over.
+            return draws[name].reshape(shape) / np.sqrt(np.prod(shape[:-1]))
+        return np.broadcast_to(neutral.get(name, 1.0 if name.endswith("/scale") else 0.0), shape)
+
+    return unflatten({name: jnp.asarray(start(name, shape), jnp.float32) for name, shape in shapes.items()})
+
+
+@functools.lru_cache(maxsize=16)
+def param_shapes(config):
+    """Shape of every parameter by its path, from an abstract run of the networks."""
+    flat = flatten(jax.eval_shape(lambda: _abstract_init(config)))
+    return {name: spec.shape for name, spec in flat.items()}
+
+
+def _abstract_init(config):
+    sample = jnp.zeros((16, 16, 3))  # parameters do not depend on the image's size
+    params = {}
+    if config.denoise is not None:
+        params["denoise"] = restore.init(sample, config.denoise)
+    if config.photofinish is not None:
+        stages = [stage for stage in FINISH_STAGES if stage.name != "rgb_lut" or config.photofinish.rgb_lut]
+        params["photofinish"] = {stage.name: stage.module.init(sample, config.photofinish) for stage in stages}
+    if config.enhance is not None:
+        params["enhance"] = restore.init(sample, config.enhance)
+    return params
+
+
+def config_of(params):
+    """Reads the configuration off a parameter set; raises ``ValueError`` where it is none."""
+    networks = {"denoise": nafnet_config, "photofinish": photofinish_config, "enhance": nafnet_config}
+    if not isinstance(params, dict) or not params or not set(params) <= set(networks):
+        raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")
+    return PipelineConfig(**{k: read(params[k]) if k in params else None for k, read in networks.items()})
+
+
+def nafnet_config(params):
+    """Reads the shape of a NAFNet off its parameters."""
+    if not isinstance(params, dict) or "in_conv" not in params:
+        raise ValueError(f"expected the parameters of a NAFNet (in_conv, ...), got {_names(params)}")
+
+    def count(prefix):
+        return sum(1 for name in params if re.fullmatch(prefix + r"_block\d+", name))
+
+    levels = sum(1 for name in params if re.fullmatch(r"down\d+", name))
+    return NAFNetConfig(
+        width=params["in_conv"]["kernel"].shape[-1],
+        encoder_blocks=tuple(count(f"encoder{level}") for level in range(levels)),
+        middle_blocks=count("middle"),
+        decoder_blocks=tuple(count(f"decoder{level}") for level in range(levels)),
+    )
+
+
+def photofinish_config(params):
+    """Reads the variant of photofinishing off its parameters."""
+    required = {stage.name for stage in FINISH_STAGES} - {"rgb_lut"}
+    if not isinstance(params, dict) or not required <= set(params) <= required | {"rgb_lut"}:
+        raise ValueError(f"photofinish: expected {sorted(required)} and perhaps rgb_lut, got {_names(params)}")
+    axes = [axes for axes in CHROMA_LUT_AXES if f"base_lut_{axes}" in params["chroma"]]
+    if len(axes) != 1:
+        raise ValueError(f"photofinish/chroma: expected one base_lut_{{cbcr,crcb}}, got {_names(params['chroma'])}")
+    return PhotofinishConfig(rgb_lut="rgb_lut" in params, chroma_lut_axes=axes[0])
+
+
+def _names(params):
+    return sorted(params) if isinstance(params, dict) else type(params).__name__
+
+
+def check_params(params):
+    """Raises ``ValueError``, naming the first difference, unless ``params`` is a complete, finite parameter set.
+
+    Compares names, shapes and dtypes with those that its own configuration calls for.
+    """
+    config = config_of(params)
+    expected = param_shapes(config)
+    actual = flatten(params)
+    for name, shape in expected.items():
+        if name not in actual:
+            raise ValueError(f"params: {name} is missing, expected shape {shape}")
+        got = np.asarray(actual[name])
+        if got.shape != shape:
+            raise ValueError(f"params: {name}: expected shape {shape}, got {got.shape}")
+        if not jnp.issubdtype(got.dtype, jnp.floating):
+            raise ValueError(f"params: {name}: expected floating-point numbers, got {got.dtype}")
+        if not np.isfinite(got).all():
+            raise ValueError(f"params: {name}: expected finite numbers, got NaN or infinity")
+    extra = sorted(set(actual) - set(expected))
+    if extra:
+        raise ValueError(f"params: {extra[0]} belongs to no network of this configuration")
+
+
+def flatten(params):
+    """Turns the nested dict into a flat one whose keys are paths such as ``denoise/in_conv/kernel``."""
+    paths = jax.tree_util.tree_flatten_with_path(params)[0]
+    return {"/".join(str(part.key) for part in path): leaf for path, leaf in paths}
+
+
+def unflatten(flat):
+    """Inverse of :func:`flatten`."""
+    params = {}
+    for path, leaf in flat.items():
+        *parents, name = path.split("/")
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return params
+
+
+def count_params(params):
+    """The number of scalars in a parameter tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

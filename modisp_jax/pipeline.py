@@ -1,0 +1,99 @@
+"""The whole pipeline as one pure function: raw in, finished picture out (paper section 2)."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from modisp_jax.config import RenderConfig
+from modisp_jax.look import finish_by_networks
+from modisp_jax.numerics import clip, clip01
+from modisp_jax.ops.guided_upsample import guided_upsample
+from modisp_jax.params import config_of
+from modisp_jax.resample import resize_bilinear
+from modisp_jax.stages import color, restore
+from modisp_jax.types import Edits, Raw, Stages, check_image
+
+MIN_SIDE = 16
+QUARTER = 4
+
+
+def render(params, raw, *, edits=None, config=None):
+    """Renders a raw photo.
+
+    Pure: works under ``jit``, ``vmap`` and ``grad``. Compiled once for each image size and configuration.
+
+    Args:
+      params: nested dict of arrays with the keys ``photofinish`` and, each optional, ``denoise`` and ``enhance``.
+      raw: a :class:`modisp_jax.Raw`; its image [H, W, 3] is clipped to [0, 1], at least 16 pixels a side.
+      edits: an :class:`modisp_jax.Edits`: exposure and the stages' strengths. Default: as the networks decide.
+      config: a :class:`modisp_jax.config.RenderConfig`: treatment of highlights, halo fix.
+
+    Returns:
+      sRGB [H, W, 3] in [0, 1].
+
+    Raises:
+      ValueError: wrong shapes or dtypes, or ``params`` that are no parameter set.
+
+    Reference: "Modular Neural Image Signal Processing", arXiv 2512.08564, section 2.
+    """
+    _check(params, raw)
+    return _render(params, raw, edits or Edits(), config or RenderConfig())
+
+
+def render_stages(params, raw, *, edits=None, config=None):
+    """Renders a raw photo as :func:`render` does, and returns every intermediate by name: a ``Stages``."""
+    _check(params, raw)
+    return _render_stages(params, raw, edits or Edits(), config or RenderConfig())
+
+
+def _check(params, raw):
+    if config_of(params).photofinish is None:
+        raise ValueError(f"params: rendering needs 'photofinish', got only {sorted(params)}")
+    if not isinstance(raw, Raw):
+        raise ValueError(f"raw: expected a modisp_jax.Raw, got {type(raw).__name__}")
+    size = check_image(raw.image, "raw.image")
+    if min(size) < MIN_SIDE:
+        raise ValueError(f"raw.image: expected at least {MIN_SIDE} pixels a side, got {size}")
+    for name, shape in (("illuminant", (3,)), ("ccm", (3, 3))):
+        if jnp.shape(getattr(raw, name)) != shape:
+            raise ValueError(f"raw.{name}: expected shape {shape}, got {jnp.shape(getattr(raw, name))}")
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _render_stages(params, raw, edits, config):
+    networks = config_of(params)
+    exposure = jnp.exp2(clip(jnp.asarray(edits.exposure, raw.image.dtype), -4.0, 4.0))
+    exposed = clip01(raw.image) * exposure
+    denoised = exposed
+    if networks.denoise is not None:
+        denoised = restore.denoise(params["denoise"], exposed, networks.denoise, edits.denoise)
+    linear = color.to_linear_srgb(denoised, raw.illuminant, raw.ccm, clip_level=exposure, highlights=config.highlights)
+    linear_small = shrink(linear)
+    look, finished = finish_by_networks(params["photofinish"], linear_small, edits, config)
+    upsampled = guided_upsample(linear_small, finished.srgb, linear)
+    srgb = upsampled
+    if networks.enhance is not None:
+        srgb = restore.enhance(params["enhance"], upsampled, networks.enhance, edits.enhance)
+    return Stages(
+        exposed=exposed,
+        denoised=denoised,
+        linear=linear,
+        linear_small=linear_small,
+        look=look,
+        finished=finished,
+        upsampled=upsampled,
+        srgb=srgb,
+    )
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _render(params, raw, edits, config):
+    # Only the picture leaves the compiled program, so the compiler frees each intermediate as it goes.
+    return _render_stages(params, raw, edits, config).srgb
+
+
+def shrink(linear):
+    """The small image that photofinishing sees: floor(H/4) x floor(W/4), bilinear, corners aligned."""
+    h, w = linear.shape[:2]
+    return resize_bilinear(linear, (h // QUARTER, w // QUARTER))

@@ -1,0 +1,36 @@
+"""Raw files as JAX arrays: the step from ``io``, which knows files only, to ``Raw``, which knows JAX only."""
+
+import jax.numpy as jnp
+
+from modisp_jax.io.load import load_raw
+from modisp_jax.io.raw import read_mosaic
+from modisp_jax.ops.demosaic import demosaic_malvar
+from modisp_jax.types import Raw
+
+DEMOSAICING = ("libraw", "malvar")
+
+
+def read_raw(path, *, demosaic="libraw"):
+    """Reads a raw photo: any camera file that LibRaw decodes, or a 16-bit PNG with JSON in the S24 layout.
+
+    Args:
+      path: of the file.
+      demosaic: ``"libraw"`` (LibRaw's own, the default) or ``"malvar"`` (Malvar, He and Cutler 2004, in JAX, for
+        Bayer sensors).
+
+    Returns:
+      A :class:`modisp_jax.Raw` with pixels as the sensor stores them, not rotated; ``metadata`` says how to.
+
+    Raises:
+      ValueError: no such file, not a raw file, a damaged one, or one without a Bayer mosaic for ``"malvar"``.
+    """
+    if demosaic not in DEMOSAICING:
+        raise ValueError(f"demosaic: expected one of {DEMOSAICING}, got {demosaic!r}")
+    if demosaic == "libraw":
+        file = load_raw(path)
+        image = jnp.asarray(file.image)
+    else:
+        file = read_mosaic(path)
+        image = demosaic_malvar(jnp.asarray(file.values), pattern=file.pattern)
+    illuminant, ccm = (jnp.asarray(x, jnp.float32) for x in (file.illuminant, file.ccm))
+    return Raw(image, illuminant, ccm, metadata=file.metadata)

@@ -1,0 +1,56 @@
+"""Writes every intermediate of a rendering to a folder, for a person to look at and a program to read."""
+
+import numpy as np
+
+from modisp_jax.color import srgb_encode
+from modisp_jax.io.images import apply_orientation, replacing, write_image
+
+LTM_MAPS = ("w", "a", "b", "c", "g")
+
+
+def write_stages(folder, stages, orientation=1):
+    """Writes one 16-bit PNG a stage, numbered in order of computation, and ``look.npz`` with the coefficients.
+
+    Images in linear light are encoded by the sRGB curve for viewing, values over 1 clipped. ``look.npz`` holds every
+    coefficient exactly, as float32; the five local tone maps are also written as grey pictures, scaled to their own
+    range, which the file name states.
+
+    Args:
+      folder: created where missing.
+      stages: a :class:`modisp_jax.Stages`.
+      orientation: EXIF orientation code by which pixels are turned upright.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = stages.finished
+    linear = {
+        "exposed": stages.exposed,
+        "denoised": stages.denoised,
+        "linear": stages.linear,
+        "linear_small": stages.linear_small,
+        "gained": finished.gained,
+        "global_tone": finished.global_tone,
+        "local_tone": finished.local_tone,
+        "rgb_lut": finished.rgb_lut,
+        "chroma": finished.chroma,
+    }
+    display = {"srgb_small": finished.srgb, "upsampled": stages.upsampled, "srgb": stages.srgb}
+    pictures = {name: srgb_encode(image) for name, image in linear.items() if image is not None} | display
+    for number, (name, image) in enumerate(pictures.items(), 1):
+        _write_upright(folder / f"{number:02d}_{name}.png", image, orientation)
+    _write_look(folder, stages.look, orientation)
+
+
+def _write_look(folder, look, orientation):
+    coefficients = {name: np.asarray(value) for name, value in vars(look).items() if value is not None}
+    with replacing(folder / "look.npz") as temporary:
+        np.savez(temporary, **coefficients)
+    for k, name in enumerate(LTM_MAPS):
+        plane = coefficients["ltm"][..., k]
+        low, high = float(plane.min()), float(plane.max())
+        grey = (plane - low) / max(high - low, 1e-12)
+        path = folder / f"ltm_{name}_from_{low:.4g}_to_{high:.4g}.png"
+        _write_upright(path, np.repeat(grey[..., None], 3, axis=-1), orientation)
+
+
+def _write_upright(path, image, orientation):
+    write_image(path, apply_orientation(np.asarray(image), orientation), bits=16)

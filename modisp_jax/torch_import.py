@@ -1,0 +1,229 @@
+"""Imports the published PyTorch checkpoints, by an explicit table of names with shape checks.
+
+A row of a table is ``(published name, our path, layout)``. Every tensor of a file must have a row and every row
+a tensor, so a checkpoint of another model cannot slip in.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.config import NAFNetConfig, PhotofinishConfig
+from modisp_jax.ops.lut import identity_chroma_lut
+from modisp_jax.params import check_params, unflatten
+from modisp_jax.torch_file import read_state_dict
+
+LAYOUTS = {
+    "conv": lambda x: x.transpose(2, 3, 1, 0),  # [out, in, h, w] -> [h, w, in, out]
+    "depthwise": lambda x: x[:, 0].transpose(1, 2, 0),  # [c, 1, h, w] -> [h, w, c]
+    "linear": lambda x: x.transpose(1, 0),  # [out, in] -> [in, out]
+    "vector": lambda x: x.reshape(-1),  # [c] or [1, c, 1, 1] -> [c]
+    "chroma_lut": lambda x: x[0].transpose(1, 2, 0),  # [1, 2, h, w] -> [h, w, 2]
+    "rgb_lut": lambda x: x[0].transpose(3, 2, 1, 0),  # [1, rgb, b, g, r] as looked up -> [r, g, b, rgb]
+}
+RANKS = {"conv": 4, "depthwise": 4, "linear": 2, "chroma_lut": 4, "rgb_lut": 5}
+
+MESH = "_lut_net.identity_grid"  # a constant that the published module stores as a buffer
+
+
+def import_torch(*, denoiser=None, photofinishing=None, enhancement=None):
+    """Builds a parameter set from published ``.pth`` files.
+
+    The published lookup of the chroma LUT takes Cr along the first axis although the LUT is built with Cb there;
+    the imported parameters keep that by their name ``base_lut_crcb``. The colour LUT is turned to R, G, B order.
+
+    Args:
+      denoiser: path of a denoiser (lite, base or large), or None.
+      photofinishing: path of a photofinishing style, with or without colour LUT.
+      enhancement: path of a detail enhancement, or None.
+
+    Returns:
+      Nested dict with the keys ``denoise``, ``photofinish``, ``enhance`` for the paths given. ``render`` needs at
+      least ``photofinish``.
+
+    Raises:
+      ValueError: a file is no checkpoint, or is one of another network; the message names the first difference.
+    """
+    params = {}
+    if denoiser is not None:
+        params["denoise"] = import_nafnet(denoiser)
+    if photofinishing is not None:
+        params["photofinish"] = import_photofinish(photofinishing)
+    if enhancement is not None:
+        params["enhance"] = import_nafnet(enhancement)
+    if not params:
+        raise ValueError("expected at least one checkpoint: denoiser, photofinishing or enhancement")
+    return params
+
+
+def recognise(state):
+    """Says in a few words which published network a state dict holds."""
+    if "in_layer.weight" in state:
+        return "NAFNet (denoiser or enhancement)"
+    if MESH in state:
+        return "photofinishing" + (" with colour LUT" if "_3d_lut._lut" in state else "")
+    return "a network that this package does not import"
+
+
+def import_nafnet(path):
+    """Imports one NAFNet, a denoiser or an enhancement, of any width and depth."""
+    state = read_state_dict(path)
+    if "in_layer.weight" not in state:
+        raise ValueError(f"{path}: expected a NAFNet (in_layer.weight, ...), got {next(iter(state))}, ...")
+    params = _convert(path, state, _nafnet_table(_published_nafnet_config(path, state)))
+    return _checked(path, {"denoise": params})["denoise"]
+
+
+def import_photofinish(path):
+    """Imports one photofinishing style."""
+    state = read_state_dict(path)
+    if MESH not in state:
+        raise ValueError(f"{path}: expected a photofinishing checkpoint ({MESH}, ...), got {next(iter(state))}, ...")
+    config = PhotofinishConfig(rgb_lut="_3d_lut._lut" in state, chroma_lut_axes="crcb")
+    mesh = LAYOUTS["chroma_lut"](state.pop(MESH))
+    if mesh.shape != (24, 24, 2) or not np.allclose(mesh, identity_chroma_lut(), atol=1e-6):
+        raise ValueError(f"{path}: {MESH}: expected the mesh of 24 x 24 chroma centres")
+    params = _convert(path, state, _photofinish_table(config))
+    return _checked(path, {"photofinish": params})["photofinish"]
+
+
+def _convert(path, state, table):
+    """Moves every tensor to its place; complains about tensors without a row and rows without a tensor."""
+    flat = {}
+    rows = {name: (place, layout) for name, place, layout in table}
+    for name in rows:
+        if name not in state:
+            raise ValueError(f"{path}: the tensor {name} is missing: not a checkpoint of this network")
+    for name, tensor in state.items():
+        if name not in rows:
+            raise ValueError(f"{path}: unexpected tensor {name}: not a checkpoint of this network")
+        place, layout = rows[name]
+        if layout in RANKS and tensor.ndim != RANKS[layout]:
+            raise ValueError(f"{path}: {name}: expected {RANKS[layout]} dimensions, got shape {tensor.shape}")
+        flat[place] = jnp.asarray(LAYOUTS[layout](tensor), jnp.float32)
+    return unflatten(flat)
+
+
+def _checked(path, params):
+    """Compares each shape with what the network wants, and refuses numbers that are not finite."""
+    try:
+        check_params(params)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return params
+
+
+def _affine(name, place, layout):
+    """Rows of a layer with weight and bias."""
+    return [(f"{name}.weight", f"{place}/kernel", layout), (f"{name}.bias", f"{place}/bias", "vector")]
+
+
+def _norm(name, place):
+    return [(f"{name}.weight", f"{place}/scale", "vector"), (f"{name}.bias", f"{place}/bias", "vector")]
+
+
+def _published_nafnet_config(path, state):
+    """Reads width and block counts off the published names."""
+
+    def count(prefix):
+        found = {name.removeprefix(prefix).split(".")[0] for name in state if name.startswith(prefix)}
+        return len(found)
+
+    levels = count("down_layers.")
+    try:
+        return NAFNetConfig(
+            width=state["in_layer.weight"].shape[0],
+            encoder_blocks=tuple(count(f"encoder_blocks.{level}.") for level in range(levels)),
+            middle_blocks=count("middle_blocks."),
+            decoder_blocks=tuple(count(f"decoder_blocks.{level}.") for level in range(levels)),
+        )
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path}: no NAFNet of a known shape ({error})") from None
+
+
+def _nafnet_table(config):
+    table = _affine("in_layer", "in_conv", "conv") + _affine("out_layer", "out_conv", "conv")
+    for level in range(config.levels):
+        table += _affine(f"down_layers.{level}", f"down{level}", "conv")
+        table += [(f"up_layers.{level}.0.weight", f"up{level}/expand/kernel", "conv")]
+        for block in range(config.encoder_blocks[level]):
+            table += _nafnet_block(f"encoder_blocks.{level}.{block}", f"encoder{level}_block{block}")
+        for block in range(config.decoder_blocks[level]):
+            table += _nafnet_block(f"decoder_blocks.{level}.{block}", f"decoder{level}_block{block}")
+    for block in range(config.middle_blocks):
+        table += _nafnet_block(f"middle_blocks.{block}", f"middle_block{block}")
+    return table
+
+
+def _nafnet_block(name, place):
+    layers = {"conv1": "expand1", "sca.1": "attention", "conv3": "project1", "conv4": "expand2", "conv5": "project2"}
+    table = [row for theirs, ours in layers.items() for row in _affine(f"{name}.{theirs}", f"{place}/{ours}", "conv")]
+    table += _affine(f"{name}.conv2", f"{place}/depthwise", "depthwise")
+    table += _norm(f"{name}.norm1", f"{place}/norm1") + _norm(f"{name}.norm2", f"{place}/norm2")
+    return table + [(f"{name}.{scale}", f"{place}/{scale}", "vector") for scale in ("beta", "gamma")]
+
+
+def _convs(name, place, layers):
+    """Rows of the numbered convolutions of a sequence: ``layers`` from number to our name."""
+    return [row for i, ours in layers.items() for row in _affine(f"{name}.{i}", f"{place}/{ours}", "conv")]
+
+
+def _mbconv(name, place):
+    branches = {"_branch1.1": "near", "_branch2.1": "dilated", "_branch3.1": "wide"}
+    table = [row for b, ours in branches.items() for row in _affine(f"{name}.{b}", f"{place}/{ours}", "depthwise")]
+    return table + _affine(f"{name}._fuse", f"{place}/mix", "conv")
+
+
+def _attention(name, place):
+    convs = {"_conv1": "reduce", "_conv_h": "rows", "_conv_w": "columns"}
+    table = [(f"{name}.{theirs}.weight", f"{place}/{ours}/kernel", "conv") for theirs, ours in convs.items()]
+    return table + _norm(f"{name}._n1", f"{place}/norm")
+
+
+def _stem(name, place):
+    table = _affine(f"{name}.0", f"{place}/stem/conv", "conv") + _norm(f"{name}.1", f"{place}/stem/norm")
+    table += _mbconv(f"{name}.3", f"{place}/stem/mbconv")
+    return table + _attention(f"{name}.4", f"{place}/stem/attention")
+
+
+def _photofinish_table(config):
+    table = []
+    for stage in ("gain", "gamma"):
+        name = f"_{stage}_net._{stage}_net._net"
+        table += _stem(name, stage) + _convs(name, stage, {5: "conv1", 8: "conv2"})
+        table += _affine(f"{name}.12", f"{stage}/head", "linear")
+
+    name = "_gtm_net._gtm_net"
+    table += _stem(name, "gtm") + _convs(name, "gtm", {5: "conv1", 7: "conv2", 10: "conv3", 13: "conv4"})
+    table += _affine(f"{name}.17", "gtm/head", "linear")
+
+    for scale in ("low", "mid", "high"):
+        name, place = f"_ltm_net._guide_conv._guide_conv_{scale}", f"ltm/guide/{scale}"
+        table += _stem(name, place) + _convs(name, place, {5: "conv1", 7: "conv2", 9: "conv3", 11: "mix"})
+    table += _convs("_ltm_net._guide_conv._fusion", "ltm/guide", {0: "fuse", 2: "head"})
+
+    name, place = "_ltm_net._grid_net", "ltm/grid"
+    table += _stem(name, place) + _convs(name, place, {5: "conv1", 7: "conv2", 11: "conv3", 14: "head"})
+    table += _norm(f"{name}.8", f"{place}/norm2") + _norm(f"{name}.12", f"{place}/norm3")
+
+    table += _chroma_table()
+    if config.rgb_lut:
+        table += [("_3d_lut._lut", "rgb_lut/table", "rgb_lut")]
+    return table
+
+
+def _chroma_table():
+    table = [("_lut_net._base_lut", "chroma/base_lut_crcb", "chroma_lut")]
+    table += _convs("_lut_net._hist_net", "chroma", {0: "hist_conv1", 3: "hist_conv2", 5: "hist_mix"})
+    table += _norm("_lut_net._hist_net.1", "chroma/hist_norm")
+    for half, place in (("enc", "chroma/encoder"), ("dec", "chroma/decoder")):
+        name = f"_lut_net._{half}"
+        table += _affine(f"{name}1.0", f"{place}/conv1", "conv") + _norm(f"{name}1.1", f"{place}/norm")
+        table += _affine(f"{name}2.0", f"{place}/conv2", "conv") + _mbconv(f"{name}2.2", f"{place}/mbconv")
+        table += _affine(f"{name}3.0", f"{place}/conv3", "conv")
+    table += _attention("_lut_net._coord_attn", "chroma/attention")
+    table += _convs("_lut_net._out", "chroma", {0: "head"})
+
+    name, place = "_lut_net._y_net", "chroma/luminance"
+    table += _convs(name, place, {0: "conv1", 6: "conv2"}) + _norm(f"{name}.1", f"{place}/norm")
+    table += _attention(f"{name}.3", f"{place}/attention") + _mbconv(f"{name}.4", f"{place}/mbconv")
+    return table + _affine(f"{name}.10", f"{place}/head", "linear")
