@@ -52,10 +52,8 @@ def render_photos(photos, options):
 
     failures = 0
     for number, (photo, target) in enumerate(zip(photos, targets, strict=True), 1):
-        _progress(f"[{number}/{len(photos)}] {photo} -> {target}")
         try:
-            seconds = _render_one(photo, target, params, edits, config, options)
-            _progress(f"[{number}/{len(photos)}] {target}: done in {seconds:.1f} s")
+            _render_one(photo, target, params, edits, config, options, label=f"[{number}/{len(photos)}] ")
         except (ValueError, OSError) as error:
             failures += 1
             _report(photo, error)
@@ -76,14 +74,14 @@ def load_style(params, style):
     return {**kept, **{name: overlay[name] for name in ("photofinish", "enhance") if name in overlay}}
 
 
-def _render_one(photo, target, params, edits, config, options):
-    """Renders one photo and writes it; returns the seconds it took."""
+def _render_one(photo, target, params, edits, config, options, label):
+    """Renders one photo and writes it. Says nothing before the photo is read: a bad file costs one line, its error."""
     start = time.perf_counter()
     if target.exists() and not options.overwrite and target != options.output:
         raise ValueError(f"{target} exists; --overwrite replaces it")
     raw = read_raw(photo, demosaic=options.demosaic)
     height, width = raw.image.shape[:2]
-    _progress(f"    {width} x {height} pixels; the first photo of a size takes longer, it is compiled")
+    _progress(f"{label}{photo}, {width} x {height} pixels (the first photo of a size is compiled, which takes a while)")
     if options.save_stages is None:
         picture = render(params, raw, edits=edits, config=config)
     else:
@@ -98,7 +96,7 @@ def _render_one(photo, target, params, edits, config, options):
         exif=exif_from_raw(photo, raw.metadata),
         orientation=options.orientation,
     )
-    return time.perf_counter() - start
+    _progress(f"{label}{target}, {time.perf_counter() - start:.1f} s")
 
 
 def _synthesise(options):

@@ -85,8 +85,9 @@ def opened(path):
     raw = rawpy.RawPy()
     try:
         with libraw_errors(path):
-            raw.open_file(str(path))
-            raw.unpack()
+            with _reported_damage(path):
+                raw.open_file(str(path))
+                raw.unpack()
             file = _describe(path, raw, tags)
         yield file
     finally:
@@ -94,8 +95,9 @@ def opened(path):
 
 
 def _check_file(path):
-    if path.is_dir():
-        raise RawError(f"{path}: expected a camera raw file, got a directory")
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "what is no regular file"
+        raise RawError(f"{path}: expected a camera raw file, got {kind}")
     try:
         with open(path, "rb") as file:
             empty = not file.read(1)
@@ -121,12 +123,13 @@ def _kind(path, otherwise="a damaged file or one of unknown format"):
 
 @contextlib.contextmanager
 def libraw_errors(path):
-    """Turns every failure of LibRaw into :class:`RawError`, including damage that it only reports to stderr."""
+    """Turns every failure of LibRaw into :class:`RawError`."""
     import rawpy
 
     try:
-        with _captured_stderr() as captured:
-            yield
+        yield
+    except RawError:
+        raise
     except rawpy.LibRawIOError:
         raise RawError(f"{path}: expected a whole camera raw file, got {_kind(path, 'one that ends early')}") from None
     except rawpy.LibRawFileUnsupportedError:
@@ -137,32 +140,34 @@ def libraw_errors(path):
         raise RawError(f"{path}: expected a camera raw file that LibRaw decodes, got its error: {message}") from None
     except (MemoryError, UnicodeError) as error:
         raise RawError(f"{path}: cannot be decoded: {type(error).__name__}: {error}") from None
-    damage = [line for line in captured if "corrupted" in line or "end of file" in line]
-    if damage:
-        raise RawError(f"{path}: expected whole image data, got damage: {damage[0].rsplit(':', 1)[-1].strip()}")
 
 
 @contextlib.contextmanager
-def _captured_stderr():
-    """Yields a list that afterwards holds the lines written to file descriptor 2 meanwhile.
+def _reported_damage(path):
+    """Raises :class:`RawError` where LibRaw reports damaged data on stderr, and keeps the report from there.
 
-    LibRaw reports damaged data there, and only there: it goes on and returns what it has.
+    For some formats that is all that it does: it goes on, and returns what it has. The report is one of C's, so that
+    only the file descriptor can be caught; what others write there meanwhile is passed on afterwards.
     """
-    lines = []
     with _STDERR_LOCK, tempfile.TemporaryFile() as sink:
         try:
             saved = os.dup(2)
         except OSError:  # a process without stderr
-            yield lines
+            yield
             return
         os.dup2(sink.fileno(), 2)
         try:
-            yield lines
+            yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)
             sink.seek(0)
-            lines += sink.read().decode("utf-8", "replace").splitlines()
+            lines = sink.read().splitlines(keepends=True)
+            reports = [line for line in lines if line.startswith(os.fsencode(path))]
+            os.write(2, b"".join(line for line in lines if line not in reports))
+    if reports:
+        damage = reports[0].decode("utf-8", "replace").rsplit(":", 1)[-1].strip()
+        raise RawError(f"{path}: expected whole image data, got damage: {damage}")
 
 
 def _describe(path, raw, tags):

@@ -11,6 +11,7 @@ import pytest
 from modisp_jax.io.dng_color import ccm_at, xyz_to_neutral
 from modisp_jax.io.dng_write import write_dng
 from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, exif_from_raw
+from modisp_jax.io.libraw import _reported_damage
 from modisp_jax.io.load import load_raw
 from modisp_jax.io.raw import DEMOSAICS, RawError, read_metadata, read_mosaic, read_raw_file
 
@@ -354,6 +355,17 @@ def test_damaged_lossless_jpeg(tmp_path, damage, capfd):
     bad = data[:half] if damage == "cut" else data[:half] + b"\xff" * 40 + data[half + 40 :]
     refused(compressed(tmp_path / "b.dng", bad))
     assert capfd.readouterr().err == ""
+
+
+def test_damage_that_is_only_reported(tmp_path, capfd):
+    # As LibRaw does for some formats: a line on stderr, and no error.
+    path = tmp_path / "a.dng"
+    report = os.fsencode(path) + b": Unexpected end of file\n"
+    with pytest.raises(RawError, match="got damage: Unexpected end of file"), _reported_damage(path):
+        os.write(2, report + b"of another thread\n")
+    with _reported_damage(path):
+        os.write(2, b"and again\n")
+    assert capfd.readouterr().err == "of another thread\nand again\n"
 
 
 def test_unknown_demosaicing(tmp_path):

@@ -157,16 +157,16 @@ def test_gradients_meet_finite_differences():
 
         for i, gradient in enumerate(gradients(*images)):
             step = rng.normal(size=images[i].shape)
-            ends = [exact(*images[:i], images[i] + h * step, *images[i + 1 :]) for h in (-1e-7, 1e-7)]
-            np.testing.assert_allclose(np.vdot(gradient, step), (ends[1] - ends[0]) / 2e-7, rtol=1e-4)
+            ends = [exact(*images[:i], images[i] + h * step, *images[i + 1 :]) for h in (-1e-6, 1e-6)]
+            np.testing.assert_allclose(np.vdot(gradient, step), (ends[1] - ends[0]) / 2e-6, rtol=1e-4)
 
 
 def test_jit_vmap_and_eager_agree():
-    pairs = [(photo(6, 20, s), edit(photo(6, 20, s)), photo(16, 30, s + 9)) for s in range(2)]
-    eager = [guided_upsample(*p) for p in pairs]
-    np.testing.assert_allclose(jax.jit(guided_upsample)(*pairs[0]), eager[0], atol=ACCURACY)
+    pairs = [(photo(4, 4, s), edit(photo(4, 4, s)), photo(16, 16, s + 9)) for s in range(2)]
+    loop = [np.clip(with_prior(*p), 0, 1) for p in pairs]
+    np.testing.assert_allclose(guided_upsample(*pairs[0]), loop[0], atol=ACCURACY)
     mapped = jax.jit(jax.vmap(guided_upsample))(*(np.stack(x) for x in zip(*pairs, strict=True)))
-    np.testing.assert_allclose(mapped, np.stack(eager), atol=ACCURACY)
+    np.testing.assert_allclose(mapped, np.stack(loop), atol=ACCURACY)
     assert mapped.dtype == np.float32
     assert np.min(mapped) >= 0
     assert np.max(mapped) <= 1
