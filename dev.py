@@ -23,7 +23,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 
 def main(arguments):
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (whoever calls this may have an older one)
         return fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     command, *rest = arguments or [""]
     if command == "render":

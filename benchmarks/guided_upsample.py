@@ -11,8 +11,8 @@ package's. Then times the package's whole upsampling and its gradient at full si
 The candidates:
 
 * ``published``: the stored output of the published PyTorch code (float32; needs ../shared).
-* ``plain *``: sums of ``v v^T`` and ``t v^T`` as they stand, 4 x 4 systems. ``float64 solve`` keeps the float32 sums and
-  solves in float64: what is left is the rounding of the sums, and no better solver can mend it.
+* ``plain *``: sums of ``v v^T`` and ``t v^T`` as they stand, 4 x 4 systems. ``float64 solve`` keeps the float32 sums
+  and solves in float64: what is left is the rounding of the sums, and no better solver can mend it.
 * ``* deviation``: the same, solved for the deviation from the prior, ``T - A0 S``.
 * ``luma shift``: moments about each depth's luma, re-centred at the node's mean afterwards; 3 x 3 systems.
 * ``two passes``: moments about the node's mean; 3 x 3 systems.
@@ -24,7 +24,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import time
 from functools import partial
 from pathlib import Path
@@ -306,12 +305,10 @@ def measure_speed(options):
     loss = lambda *a: jnp.mean(package.guided_upsample(*a) ** 2)  # noqa: E731
     whole = {}
     for name, fn in (("upsampling", package.guided_upsample), ("its gradient", jax.grad(loss, (0, 1, 2)))):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         program, seconds = compile_program(fn, small, target, full)
         whole[name] = time_programs({name: (program, (small, target, full))}, options.repeats)[name]
         whole[name]["compile_s"] = seconds
         whole[name]["temporaries_mb"] = program.memory_analysis().temp_size_in_bytes / 1e6
-        whole[name]["peak_rss_growth_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
     print_table(f"whole, to {options.full[0]} x {options.full[1]}", whole)
     return {"fit": rows, "whole": whole}
 

@@ -25,7 +25,7 @@ class NAFNetConfig:
         _check(self.width >= 1, f"width: expected at least 1, got {self.width}")
         _check(
             len(self.encoder_blocks) == len(self.decoder_blocks),
-            f"expected as many decoder as encoder levels, got {len(self.decoder_blocks)} and {len(self.encoder_blocks)}",
+            f"expected equal levels of encoder and decoder, got {self.encoder_blocks} and {self.decoder_blocks}",
         )
 
     @property

@@ -55,9 +55,9 @@ def _check(params, raw):
     size = check_image(raw.image, "raw.image")
     if min(size) < MIN_SIDE:
         raise ValueError(f"raw.image: expected at least {MIN_SIDE} pixels a side, got {size}")
-    for name, shape in (("illuminant", (3,)), ("ccm", (3, 3))):
-        if jnp.shape(getattr(raw, name)) != shape:
-            raise ValueError(f"raw.{name}: expected shape {shape}, got {jnp.shape(getattr(raw, name))}")
+    for name, shapes in (("illuminant", [(3,)]), ("ccm", [(3, 3)]), ("saturation", [(), (3,)])):
+        if jnp.shape(getattr(raw, name)) not in shapes:
+            raise ValueError(f"raw.{name}: expected shape {shapes[-1]}, got {jnp.shape(getattr(raw, name))}")
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -68,7 +68,9 @@ def _render_stages(params, raw, edits, config):
     denoised = exposed
     if networks.denoise is not None:
         denoised = restore.denoise(params["denoise"], exposed, networks.denoise, edits.denoise)
-    linear = color.to_linear_srgb(denoised, raw.illuminant, raw.ccm, clip_level=exposure, highlights=config.highlights)
+    linear = color.to_linear_srgb(
+        denoised, raw.illuminant, raw.ccm, saturation=raw.saturation * exposure, highlights=config.highlights
+    )
     linear_small = shrink(linear)
     look, finished = finish_by_networks(params["photofinish"], linear_small, edits, config)
     upsampled = guided_upsample(linear_small, finished.srgb, linear)

@@ -1,9 +1,11 @@
 """Raw files as JAX arrays: the step from ``io``, which knows files only, to ``Raw``, which knows JAX only."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from modisp_jax.io.load import load_raw
 from modisp_jax.io.raw import read_mosaic
+from modisp_jax.io.saturation import estimate_saturation
 from modisp_jax.ops.demosaic import demosaic_malvar
 from modisp_jax.types import Raw
 
@@ -28,9 +30,9 @@ def read_raw(path, *, demosaic="libraw"):
         raise ValueError(f"demosaic: expected one of {DEMOSAICING}, got {demosaic!r}")
     if demosaic == "libraw":
         file = load_raw(path)
-        image = jnp.asarray(file.image)
+        image = file.image
     else:
         file = read_mosaic(path)
-        image = demosaic_malvar(jnp.asarray(file.values), pattern=file.pattern)
+        image = np.asarray(demosaic_malvar(file.values, pattern=file.pattern))
     illuminant, ccm = (jnp.asarray(x, jnp.float32) for x in (file.illuminant, file.ccm))
-    return Raw(image, illuminant, ccm, metadata=file.metadata)
+    return Raw(jnp.asarray(image), illuminant, ccm, jnp.asarray(estimate_saturation(image)), metadata=file.metadata)

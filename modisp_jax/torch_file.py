@@ -5,6 +5,7 @@ below knows tensors, ordered dicts and nothing else, so a file that asks for any
 """
 
 import collections
+import math
 import pickle
 import zipfile
 from pathlib import Path
@@ -25,6 +26,15 @@ _STORAGES = {
     "BoolStorage": np.bool_,
 }
 
+_WRAPPERS = ("state_dict", "model_state_dict", "params")
+"""Keys under which training scripts keep the state dict."""
+
+_LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How a file of PyTorch before 1.6 begins: the pickled number 0x1950A86A20F9469CFC6C."""
+
+_LARGEST_EXPANDED = 2**24
+"""A tensor of stride 0 repeats its numbers, so a small file could ask for any amount of memory; this many, no more."""
+
 
 def read_state_dict(path):
     """Reads a state dict: names to arrays.
@@ -41,21 +51,49 @@ def read_state_dict(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        state = _read_legacy(path)
-    else:
+        raise ValueError(
+            f"{path}: expected a PyTorch checkpoint, got {'a folder' if path.is_dir() else 'no such file'}"
+        )
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(_LEGACY_MAGIC))
+    except OSError as error:
+        raise ValueError(f"{path}: expected a readable file, got: {error.strerror}") from None
+    if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 state = _read_archive(archive)
-        except (pickle.UnpicklingError, zipfile.BadZipFile, KeyError, EOFError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path}: not a readable PyTorch checkpoint ({error})") from None
-    for wrapper in ("state_dict", "model_state_dict", "params"):
+        except Exception as error:  # a damaged file makes zipfile and the unpickler raise nearly anything
+            raise ValueError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
+    elif head.startswith(b"PK"):
+        raise ValueError(f"{path}: not a readable PyTorch checkpoint (the zip archive is cut short or damaged)")
+    elif head == _LEGACY_MAGIC:
+        state = _read_legacy(path)
+    else:
+        raise ValueError(f"{path}: expected a PyTorch checkpoint (a zip archive), got a file of another kind")
+    return _tensors(path, state)
+
+
+def _tensors(path, state):
+    """The state dict within what the file holds; raises where there is none, or more than names and tensors."""
+    for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not state or not all(isinstance(v, np.ndarray) for v in state.values()):
-        raise ValueError(f"{path}: expected a state dict (names to tensors), got {type(state).__name__}")
+    if not isinstance(state, dict) or not state:
+        raise ValueError(f"{path}: expected a state dict (names to tensors), got {_kind(state)}")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray):
+            raise ValueError(f"{path}: expected a state dict (names to tensors), got {_kind(value)} as {name!r:.50}")
     return dict(state)
+
+
+def _kind(value):
+    return f"an empty {type(value).__name__}" if isinstance(value, dict) and not value else type(value).__name__
+
+
+def _first_line(error):
+    """What an exception says, in one line of sensible length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:150]
 
 
 def _read_archive(archive):
@@ -74,7 +112,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def __init__(self, file, archive, prefix):
         super().__init__(file)
-        self._archive, self._prefix = archive, prefix
+        self._archive, self._prefix, self._read = archive, prefix, {}
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
@@ -89,21 +127,32 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid):
         kind, dtype, key, _, count = pid
-        if kind != "storage":
-            raise pickle.UnpicklingError(f"expected tensor storage, got {kind!r}")
-        data = self._archive.read(f"{self._prefix}data/{key}")
-        storage = np.frombuffer(data, np.dtype(dtype).newbyteorder("<") if dtype is not ml_dtypes.bfloat16 else dtype)
+        if kind != "storage" or not isinstance(dtype, type) or dtype not in _STORAGES.values():
+            raise pickle.UnpicklingError(f"expected tensor storage, got {kind!r} of {dtype!r}")
+        if key not in self._read:  # tensors may share a storage
+            data = self._archive.read(f"{self._prefix}data/{key}")
+            # No numbers of ml_dtypes know byte orders, and the files are little-endian.
+            dtype = dtype if dtype is ml_dtypes.bfloat16 else np.dtype(dtype).newbyteorder("<")
+            self._read[key] = np.frombuffer(data, dtype)
+        storage = self._read[key]
         if len(storage) < count:
             raise pickle.UnpicklingError(f"storage {key} holds {len(storage)} numbers, expected {count}")
         return storage
 
 
 def _rebuild_tensor(storage, offset, size, stride, *_):
+    """An array of its own from a part of a storage. Every index is checked: NumPy's as_strided checks nothing."""
+    if not isinstance(storage, np.ndarray) or storage.ndim != 1:
+        raise pickle.UnpicklingError(f"expected a tensor's storage, got {type(storage).__name__}")
     if len(size) != len(stride) or offset < 0 or min(stride, default=0) < 0 or min(size, default=1) < 0:
         raise pickle.UnpicklingError("a tensor with an impossible layout")
     last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
         raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
+    if math.prod(size) > max(len(storage), _LARGEST_EXPANDED):
+        raise pickle.UnpicklingError(f"a tensor of {math.prod(size)} numbers from a storage of {len(storage)}")
+    if 0 in size:
+        return np.zeros(size, storage.dtype)
     strides = [s * storage.itemsize for s in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
 
@@ -118,8 +167,7 @@ def _read_legacy(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is no checkpoint
-        line = str(error).strip().splitlines()[0][:100]
-        raise ValueError(f"{path}: not a readable PyTorch checkpoint ({line})") from None
+        raise ValueError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
     if isinstance(state, dict):
-        state = {name: v.numpy() if isinstance(v, torch.Tensor) else v for name, v in state.items()}
+        state = {name: _to_numpy(v) if isinstance(v, torch.Tensor) else v for name, v in state.items()}
     return state

@@ -30,12 +30,14 @@ class Raw:
     """Camera RGB of a white surface under the scene's light, [3], any scale, positive."""
     ccm: jax.Array
     """Colour matrix, [3, 3]: white-balanced camera RGB to linear sRGB; rows sum to 1 for a neutral white."""
+    saturation: Any = 1.0
+    """Values of ``image`` at which the sensor's channels saturate, [] or [3], in (0, 1]; often below white level."""
     metadata: Any = None
     """What the file says of itself (``io.raw.RawMetadata``) or None."""
 
     def tree_flatten_with_keys(self):
         key = jax.tree_util.GetAttrKey
-        names = ("image", "illuminant", "ccm")
+        names = ("image", "illuminant", "ccm", "saturation")
         return tuple((key(name), getattr(self, name)) for name in names), None
 
     @classmethod

@@ -12,11 +12,11 @@ from modisp_jax.params import flatten, unflatten
 TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(), NAFNetConfig(2, (1,), 1, (1,)))
 """A pipeline whose restoration networks compile and run fast; photofinishing has no smaller size."""
 
-EXTREMES = np.array(
-    [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-8, 0.5, 1.0, np.nextafter(np.float32(1), np.float32(0)), -1.0, 2.0, 1e4]
-    + [-1e4, 1e20, -1e20, 3.4028235e38, -3.4028235e38],
-    np.float32,
-)
+_TINY_FLOATS = [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-8]
+_HUGE_FLOATS = [1e4, -1e4, 1e20, -1e20, 3.4028235e38, -3.4028235e38]
+_NEAR_ONE = [0.5, 1.0, 1.0 - 2.0**-24, -1.0, 2.0]
+
+EXTREMES = np.array([*_TINY_FLOATS, *_NEAR_ONE, *_HUGE_FLOATS], np.float32)
 """Floats at which careless formulas fail."""
 
 

@@ -39,7 +39,7 @@ def test_every_configuration_is_hashable():
     ("make", "message"),
     [
         (lambda: mj.NAFNetConfig(0), "width"),
-        (lambda: mj.NAFNetConfig(4, (1, 1), 1, (1,)), "levels"),
+        (lambda: mj.NAFNetConfig(4, (1, 1), 1, (1,)), "equal levels"),
         (lambda: mj.PhotofinishConfig(chroma_lut_axes="xy"), "chroma_lut_axes"),
         (lambda: mj.RenderConfig(highlights="pink"), "highlights"),
         (lambda: mj.HaloFixConfig(window=4), "window"),

@@ -6,7 +6,8 @@ at a depth given per pixel:
 
 * ``align="corners"``: pixel ``i`` of ``n`` lies at node ``i (g - 1) / (n - 1)``. The outer nodes lie on the outer
   pixels' centres (``align_corners=True`` of PyTorch); one pixel lies at node 0.
-* ``align="edges"``: pixel ``i`` of ``n`` lies at node ``(i + .5) (g - 1) / n``. The outer nodes lie on the image's edges.
+* ``align="edges"``: pixel ``i`` of ``n`` lies at node ``(i + .5) (g - 1) / n``. The outer nodes lie on the image's
+  edges.
 * ``depth`` is counted in nodes: 0 is the first, ``gd - 1`` the last. A guide in [0, 1] is multiplied by ``gd - 1``.
 * ``outside`` says what lies beyond the first and last depth: ``"border"`` clamps the depth to ``[0, gd - 1]``;
   ``"zero"`` continues the grid with zeros, so that the value fades to 0 within one node and stays there.

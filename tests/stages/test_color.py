@@ -48,9 +48,15 @@ def test_below_the_ramp_both_treatments_agree():
     np.testing.assert_allclose(neutral, to_linear_srgb(image, ILLUMINANT, CCM, highlights="clip"), atol=1e-6)
 
 
-def test_exposure_moves_the_clip_level_with_it():
-    bright = to_linear_srgb(2 * jnp.ones((1, 1, 3)), ILLUMINANT, CCM * 0.4, clip_level=2.0)
+def test_exposure_moves_saturation_with_it():
+    bright = to_linear_srgb(2 * jnp.ones((1, 1, 3)), ILLUMINANT, CCM * 0.4, saturation=2.0)
     np.testing.assert_allclose(bright, 0.8, atol=1e-6)
+
+
+def test_a_sensor_that_saturates_below_its_white_level_is_neutral_too():
+    saturation = jnp.array([1.0, 0.95, 0.92])
+    y = to_linear_srgb(saturation[None, None], ILLUMINANT, CCM, saturation=saturation)
+    np.testing.assert_allclose(y, 0.95, atol=1e-6)
 
 
 def test_the_transition_to_clipped_has_no_steps():
@@ -62,12 +68,14 @@ def test_the_transition_to_clipped_has_no_steps():
 
 
 def test_finite_gradients_for_every_float():
-    total = lambda image, illuminant, ccm: to_linear_srgb(image, illuminant, ccm).sum()  # noqa: E731
-    gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))
+    def total(image, illuminant, ccm, saturation):
+        return to_linear_srgb(image, illuminant, ccm, saturation=saturation).sum()
+
+    gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2, 3)))
     image = jnp.asarray(np.stack([np.roll(np.clip(EXTREMES, 0, 1), k) for k in range(3)], axis=-1)[None])
     for i in EXTREMES:
         for m in EXTREMES:
             for illuminant in (jnp.array([i, 1, 0.5]), jnp.array([0.5, i, i])):
-                value, grads = gradient(image, illuminant, jnp.full((3, 3), m).at[0, 0].set(-m))
+                value, grads = gradient(image, illuminant, jnp.full((3, 3), m).at[0, 0].set(-m), jnp.abs(m))
                 assert np.isfinite(value)
                 assert all(np.isfinite(g).all() for g in grads)
