@@ -20,14 +20,12 @@ The candidates:
 """
 
 import dataclasses
-import datetime
 import json
-import os
-import platform
 import time
 from functools import partial
 from pathlib import Path
 
+import common
 import guided_upsample_oracle as oracle
 import jax
 import jax.numpy as jnp
@@ -321,21 +319,8 @@ def print_table(title, rows):
         print(f"{name:28s}" + "".join(cells), flush=True)
 
 
-def machine():
-    device = jax.devices()[0]
-    return {
-        "device": f"{device.platform}: {device.device_kind}",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
 def main(options: Options):
-    about = machine()
+    about = common.machine()  # first: it notes the load before this program adds to it
     sizes = {"repeats": options.repeats, "small": options.small, "full": options.full}
     speed = measure_speed(options)  # first: a program already compiled would not be compiled again
     results = {"machine": about, "options": sizes, **speed, "errors": measure_errors(options)}

@@ -36,11 +36,17 @@ def save_params(path, params, card=None):
       card: JSON-serialisable dict about the weights (what, data, licence, ...).
 
     Raises:
-      ValueError: ``params`` is no complete, finite parameter set.
+      ValueError: ``params`` is no complete, finite parameter set, or the card no dict that JSON can hold.
     """
-    check_params(params)
-    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(params).items()}
-    metadata = {"format": FORMAT, "version": VERSION, "card": json.dumps(card or {}, sort_keys=True)}
+    _check(params, f"{path}: cannot be written")
+    tensors = {name: np.asarray(leaf, np.float32, order="C") for name, leaf in flatten(params).items()}
+    card = {} if card is None else card
+    try:
+        if not isinstance(card, dict):
+            raise TypeError(f"got {type(card).__name__}")
+        metadata = {"format": FORMAT, "version": VERSION, "card": json.dumps(card, sort_keys=True, allow_nan=False)}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: card: expected a dict that JSON can hold: {error}") from None
     with replacing(path, error=ValueError) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
@@ -62,12 +68,22 @@ def load_params(source="default"):
     if name in BUILT_IN:
         return init_params(jax.random.key(0), BUILT_IN[name])
     flat, _ = _read(source)
-    params = unflatten({name: jnp.asarray(tensor, jnp.float32) for name, tensor in flat.items()})
+    try:
+        params = unflatten(flat)
+    except (TypeError, AttributeError, IndexError):
+        raise ValueError(f"{source}: not a parameter set: a name is both a tensor and a group of tensors") from None
+    _check(params, source)
+    return jax.tree.map(lambda tensor: jnp.asarray(tensor, jnp.float32), params)
+
+
+def _check(params, place):
+    """Checks a parameter set, and says where it is."""
     try:
         check_params(params)
     except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-    return params
+        raise ValueError(f"{place}: {error}") from None
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # from reading the configuration off its shapes
+        raise ValueError(f"{place}: not a complete parameter set ({type(error).__name__}: {error})") from None
 
 
 def read_card(path):
@@ -78,15 +94,22 @@ def read_card(path):
 def _read(path, tensors=True):
     """Tensors by path (none where not wanted) and card of a parameter file."""
     if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file, nor the name of a built-in set ({', '.join(['default', *BUILT_IN])})")
+        got = "a folder" if Path(path).is_dir() else "no such file"
+        names = ", ".join(["default", *BUILT_IN])
+        raise ValueError(f"{path}: expected a parameter file or the name of a built-in set ({names}), got {got}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                got = metadata.get("format", "no format")
+                raise ValueError(f"{path}: expected a file of modisp_jax parameters, got {got!r} in its header")
+            if metadata.get("version") != VERSION:
+                raise ValueError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
             flat = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numbers that NumPy does not have
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected a file of modisp_jax parameters, got {metadata.get('format', 'another')!r}")
-    if metadata.get("version") != VERSION:
-        raise ValueError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
-    return flat, json.loads(metadata.get("card", "{}"))
+    try:
+        card = json.loads(metadata.get("card", "{}"))
+    except ValueError as error:
+        raise ValueError(f"{path}: its card is no JSON ({error})") from None
+    return flat, card

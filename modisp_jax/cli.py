@@ -38,12 +38,6 @@ class Strengths:
     enhance: float = 1.0
     """Detail enhancement."""
 
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"strength of {field.name}: expected 0 to 1, got {value}")
-
 
 def render(
     photos: Positional[tuple[Path, ...]] = (),
@@ -93,6 +87,9 @@ def render(
         raise ValueError(f"--quality: expected 1 to 100, got {quality}")
     if output is not None and output.suffix and not output.is_dir() and len(photos) > 1:
         raise ValueError(f"--output: expected a folder for {len(photos)} photos, got the file name {output}")
+    for name, value in dataclasses.asdict(strengths).items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"--strength.{name.replace('_', '-')}: expected 0 to 1, got {value}")
     edits = {"exposure": exposure, **dataclasses.asdict(strengths)}
     options = render_files.RenderOptions(
         output=output,
@@ -166,7 +163,8 @@ def main(arguments=None):
     except ValueError as error:
         return fail(error)
     except OSError as error:
-        return fail(f"{error.filename or ''}: {error.strerror}".lstrip(": "))
+        reason = error.strerror or str(error) or type(error).__name__
+        return fail(f"{error.filename}: {reason}" if error.filename else reason)
     except KeyboardInterrupt:
         print("modisp: interrupted", file=sys.stderr)
         return 130

@@ -26,12 +26,22 @@ def print_files(files, as_json):
         try:
             facts = describe(path)
         except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())
-            print(f"modisp: error: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
+            print(f"modisp: error: {explain(error, path)}", file=sys.stderr)
             code = 2
             continue
         print(json.dumps({"file": str(path), **facts}) if as_json else _as_text(path, facts))
     return code
+
+
+def explain(error, path):
+    """What went wrong with a file, in one line that names it."""
+    reason = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, MemoryError):
+        reason = f"out of memory {error}"
+    reason = " ".join(reason.split()) or type(error).__name__
+    return reason if str(path) in reason else f"{path}: {reason}"
 
 
 def describe(path):
@@ -79,7 +89,7 @@ def import_and_save(output, sources, *, name, license):
     }
     save_params(output, params, card)
     with replacing(output.with_suffix(".md"), error=ValueError) as temporary:
-        temporary.write_text(_card_page(card, _sha256(output)))
+        temporary.write_text(_card_page(card, _sha256(output)), encoding="utf-8")
     print(f"{output}: {card['parameters']:,} parameters, card in {output.with_suffix('.md')}")
     return 0
 
@@ -110,12 +120,26 @@ def _as_text(path, facts):
 
 
 def _lines(facts, indent):
-    """One line a fact, nested dicts indented."""
+    """One line a fact; nested dicts and lists of dicts indented, a row of a matrix or a sentence a line."""
     for name, value in facts.items():
-        if value is None or value == {}:
+        if value is None or value in ({}, [], ""):
             continue
         if isinstance(value, dict):
             yield f"{indent}{name}:"
             yield from _lines(value, indent + "  ")
+        elif isinstance(value, list) and isinstance(value[0], dict):
+            for number, item in enumerate(value, 1):
+                yield f"{indent}{name} {number}:"
+                yield from _lines(item, indent + "  ")
+        elif isinstance(value, list) and isinstance(value[0], list | str):
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  {_words(row)}" for row in value)
         else:
-            yield f"{indent}{name}: {value}"
+            yield f"{indent}{name}: {_words(value)}"
+
+
+def _words(value):
+    """A list as its items, numbers to six digits."""
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -3,8 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.io.load import load_raw
-from modisp_jax.io.raw import read_mosaic
+from modisp_jax.io.load import load_mosaic, load_raw
 from modisp_jax.io.saturation import estimate_saturation
 from modisp_jax.ops.demosaic import demosaic_malvar
 from modisp_jax.types import Raw
@@ -32,7 +31,7 @@ def read_raw(path, *, demosaic="libraw"):
         file = load_raw(path)
         image = file.image
     else:
-        file = read_mosaic(path)
+        file = load_mosaic(path)
         image = np.asarray(demosaic_malvar(file.values, pattern=file.pattern))
     illuminant, ccm = (jnp.asarray(x, jnp.float32) for x in (file.illuminant, file.ccm))
     return Raw(jnp.asarray(image), illuminant, ccm, jnp.asarray(estimate_saturation(image)), metadata=file.metadata)

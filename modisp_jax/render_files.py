@@ -1,6 +1,7 @@
 """Renders files to files: what ``modisp render`` does."""
 
 import dataclasses
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from modisp_jax.checkpoints import load_params
 from modisp_jax.config import HaloFixConfig, RenderConfig
+from modisp_jax.describe import explain
 from modisp_jax.io.exif import exif_from_raw
 from modisp_jax.io.images import FORMATS, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
@@ -40,45 +42,55 @@ class RenderOptions:
     overwrite: bool
 
 
+FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)
+"""What one photo may fail of while the others go on; JAX's is that the device runs out of memory."""
+
+
 def render_photos(photos, options):
     """Renders each photo; a photo that fails is reported and the rest goes on. Returns the exit code."""
     params = load_style(options.params, options.style)
     config = RenderConfig(highlights=options.highlights, halo_fix=HaloFixConfig() if options.halo_fix else None)
     edits = Edits(**{name: np.float32(value) for name, value in options.edits.items()})
-    if not photos:
-        photos = [_synthesise(options)]
+    scene = None if photos else _scene_path(options.output)
+    photos = photos or [scene]
     targets = [_target(photo, options, many=len(photos) > 1) for photo in photos]
-    _refuse_collisions(photos, targets)
+    _refuse_collisions(photos, targets, options)
+    if options.save_stages is not None:
+        options.save_stages.mkdir(parents=True, exist_ok=True)
+    if scene is not None:
+        _refuse_existing(targets[0], options)
+        _synthesise(scene, options.overwrite)
 
     failures = 0
     for number, (photo, target) in enumerate(zip(photos, targets, strict=True), 1):
         try:
             _render_one(photo, target, params, edits, config, options, label=f"[{number}/{len(photos)}] ")
-        except (ValueError, OSError) as error:
+        except FAILURES as error:
             failures += 1
-            _report(photo, error)
+            print(f"modisp: error: {explain(error, photo)}", file=sys.stderr, flush=True)
     if failures and len(photos) > 1:
-        _report(f"{failures} of {len(photos)} photos failed", None)
+        _progress(f"{failures} of {len(photos)} photos failed")
     return 2 if failures else 0
 
 
 def load_style(params, style):
     """Loads a parameter set; the photofinishing and enhancement of ``style``, where given, replace its own."""
     loaded = load_params(params)
-    if style is None:
-        return loaded
-    overlay = load_params(style)
-    if "photofinish" not in overlay:
-        raise ValueError(f"--style {style}: expected photofinishing parameters, got only {sorted(overlay)}")
-    kept = {name: loaded[name] for name in ("denoise",) if name in loaded}
-    return {**kept, **{name: overlay[name] for name in ("photofinish", "enhance") if name in overlay}}
+    option, source = "--params", params
+    if style is not None:
+        option, source = "--style", style
+        overlay = load_params(style)
+        kept = {name: loaded[name] for name in ("denoise",) if name in loaded}
+        loaded = {**kept, **{name: overlay[name] for name in ("photofinish", "enhance") if name in overlay}}
+    if "photofinish" not in loaded:
+        raise ValueError(f"{option} {source}: expected a set with photofinishing, got one without")
+    return loaded
 
 
 def _render_one(photo, target, params, edits, config, options, label):
     """Renders one photo and writes it. Says nothing before the photo is read: a bad file costs one line, its error."""
     start = time.perf_counter()
-    if target.exists() and not options.overwrite and target != options.output:
-        raise ValueError(f"{target} exists; --overwrite replaces it")
+    _refuse_existing(target, options)
     raw = read_raw(photo, demosaic=options.demosaic)
     height, width = raw.image.shape[:2]
     _progress(f"{label}{photo}, {width} x {height} pixels (the first photo of a size is compiled, which takes a while)")
@@ -87,7 +99,8 @@ def _render_one(photo, target, params, edits, config, options, label):
     else:
         stages = render_stages(params, raw, edits=edits, config=config)
         picture = stages.srgb
-        write_stages(options.save_stages / photo.stem, stages, raw.metadata.orientation)
+        orientation = raw.metadata.orientation if options.orientation == "apply" else 1
+        write_stages(options.save_stages / photo.stem, stages, orientation)
     write_image(
         target,
         np.asarray(jax.device_get(picture)),
@@ -99,54 +112,71 @@ def _render_one(photo, target, params, edits, config, options, label):
     _progress(f"{label}{target}, {time.perf_counter() - start:.1f} s")
 
 
-def _synthesise(options):
-    """Writes the built-in scene as a DNG where the picture will go; returns its path."""
-    folder = Path.cwd() if options.output is None else options.output
-    if folder.suffix and not folder.is_dir():
-        folder = folder.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{SCENE}.dng"
+def _scene_path(output):
+    """Where the built-in scene's DNG goes: beside the picture."""
+    if output is None:
+        return Path(f"{SCENE}.dng")
+    folder = output if _is_folder(output) else output.parent
+    return folder / f"{SCENE}.dng"
+
+
+def _synthesise(path, overwrite):
+    """Writes the built-in scene as a DNG, where there is none yet."""
+    if path.exists() and not overwrite:
+        _progress(f"no photo given: rendering {path}")
+        return
     _progress(f"no photo given: synthesising a raw scene as {path}")
     write_synthetic_dng(path)
-    return path
+
+
+def _is_folder(output):
+    """Whether ``--output`` is meant as a folder: it is one, or has no extension."""
+    return output.is_dir() or not output.suffix
 
 
 def _target(photo, options, many):
-    """The picture's path for a photo."""
+    """The picture's path for a photo. Whatever can be known to fail later fails here, before any work."""
     output = options.output
     if output is None:
-        return photo.with_suffix(options.suffix)
-    if many or output.is_dir() or not output.suffix:
+        target = photo.with_suffix(options.suffix)
+    elif many or _is_folder(output):
         output.mkdir(parents=True, exist_ok=True)
-        return output / (photo.stem + options.suffix)
-    if output.suffix.lower() not in FORMATS:
+        target = output / (photo.stem + options.suffix)
+    else:
+        target = output
+    if target.suffix.lower() not in FORMATS:
         raise ValueError(f"--output {output}: expected one of {', '.join(FORMATS)}")
-    if not output.parent.is_dir():
-        raise ValueError(f"--output {output}: the folder {output.parent} does not exist")
-    return output
+    if options.bits == 16 and FORMATS[target.suffix.lower()] == "jpeg":
+        raise ValueError(f"--bits 16: expected a PNG or TIFF, got {target}; a JPEG has 8 bits")
+    if output is not None and not target.parent.is_dir():
+        raise ValueError(f"--output {output}: the folder {target.parent} does not exist")
+    return target
 
 
-def _refuse_collisions(photos, targets):
+def _refuse_existing(target, options):
+    """Raises where a picture stands under the name that was derived from the photo's, or could not be written."""
+    if target.exists() and not options.overwrite and target != options.output:
+        raise ValueError(f"{target} exists; --overwrite replaces it")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; choose another --output")
+    if target.parent.is_dir() and not os.access(target.parent, os.W_OK):
+        raise ValueError(f"{target}: expected a folder that can be written to; choose another --output")
+
+
+def _refuse_collisions(photos, targets, options):
     """Raises before any work where a picture would replace a photo or another picture."""
-    sources = {photo.resolve(): photo for photo in photos}
+    sources = {photo.resolve() for photo in photos}
     seen = {}
     for photo, target in zip(photos, targets, strict=True):
         place = target.resolve()
         if place in sources:
-            raise ValueError(f"{target} is one of the photos to render; choose another --output or --format")
-        if place in seen:
-            raise ValueError(f"{photo} and {seen[place]} would both become {target}; render them into separate folders")
-        seen[place] = photo
+            raise ValueError(f"{target} is itself one of the photos to render; choose another --output or --format")
+        places = [place] if options.save_stages is None else [place, (options.save_stages / photo.stem).resolve()]
+        for place in places:
+            if place in seen:
+                raise ValueError(f"{photo} and {seen[place]} would both become {place}; render them one at a time")
+            seen[place] = photo
 
 
 def _progress(line):
     print(line, file=sys.stderr, flush=True)
-
-
-def _report(subject, error):
-    """One line on standard error about what failed and why."""
-    text = str(subject)
-    if error is not None:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        text = reason if text in reason else f"{text}: {reason}"
-    print("modisp: error: " + " ".join(text.split()), file=sys.stderr, flush=True)

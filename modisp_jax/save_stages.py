@@ -1,5 +1,7 @@
 """Writes every intermediate of a rendering to a folder, for a person to look at and a program to read."""
 
+import re
+
 import numpy as np
 
 from modisp_jax.color import srgb_encode
@@ -7,10 +9,15 @@ from modisp_jax.io.images import apply_orientation, replacing, write_image
 
 LTM_MAPS = ("w", "a", "b", "c", "g")
 
+_LINEAR = "exposed|denoised|linear|linear_small|gained|global_tone|local_tone|rgb_lut|chroma"
+OURS = re.compile(rf"\d\d_({_LINEAR}|srgb_small|upsampled|srgb)\.png|ltm_[wabcg]_from_.*_to_.*\.png")
+"""Names of the pictures that this module writes."""
+
 
 def write_stages(folder, stages, orientation=1):
     """Writes one 16-bit PNG a stage, numbered in order of computation, and ``look.npz`` with the coefficients.
 
+    Those of an earlier rendering are removed first: their names depend on the style and on the maps' ranges.
     Images in linear light are encoded by the sRGB curve for viewing, values over 1 clipped. ``look.npz`` holds every
     coefficient exactly, as float32; the five local tone maps are also written as grey pictures, scaled to their own
     range, which the file name states.
@@ -21,6 +28,9 @@ def write_stages(folder, stages, orientation=1):
       orientation: EXIF orientation code by which pixels are turned upright.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.iterdir():
+        if OURS.fullmatch(earlier.name):
+            earlier.unlink()
     finished = stages.finished
     linear = {
         "exposed": stages.exposed,

@@ -4,7 +4,6 @@ A ``.pth`` file is a zip archive: ``data.pkl`` describes the tensors, ``data/KEY
 below knows tensors, ordered dicts and nothing else, so a file that asks for any other object is refused.
 """
 
-import collections
 import math
 import pickle
 import zipfile
@@ -14,16 +13,16 @@ import ml_dtypes
 import numpy as np
 
 _STORAGES = {
-    "DoubleStorage": np.float64,
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": ml_dtypes.bfloat16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
 
 _WRAPPERS = ("state_dict", "model_state_dict", "params")
@@ -107,6 +106,13 @@ def _read_archive(archive):
         return _TensorUnpickler(file, archive, prefix).load()
 
 
+class _StateDict(dict):
+    """Stands for OrderedDict; leaves out the attributes that PyTorch adds to it, since a file could name any."""
+
+    def __setstate__(self, state):
+        pass
+
+
 class _TensorUnpickler(pickle.Unpickler):
     """Builds NumPy arrays from the few globals that a state dict needs."""
 
@@ -116,45 +122,53 @@ class _TensorUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
+            return _StateDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _rebuild_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda data, *_: data
+            return _rebuild_parameter
         if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
+            return name  # a word, which the file cannot call
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor")
 
     def persistent_load(self, pid):
         kind, dtype, key, _, count = pid
-        if kind != "storage" or not isinstance(dtype, type) or dtype not in _STORAGES.values():
+        if kind != "storage" or dtype not in _STORAGES:
             raise pickle.UnpicklingError(f"expected tensor storage, got {kind!r} of {dtype!r}")
-        if key not in self._read:  # tensors may share a storage
+        if (key, dtype) not in self._read:  # tensors may share a storage
             data = self._archive.read(f"{self._prefix}data/{key}")
-            # No numbers of ml_dtypes know byte orders, and the files are little-endian.
-            dtype = dtype if dtype is ml_dtypes.bfloat16 else np.dtype(dtype).newbyteorder("<")
-            self._read[key] = np.frombuffer(data, dtype)
-        storage = self._read[key]
+            self._read[key, dtype] = np.frombuffer(data, _STORAGES[dtype])
+        storage = self._read[key, dtype]
         if len(storage) < count:
             raise pickle.UnpicklingError(f"storage {key} holds {len(storage)} numbers, expected {count}")
         return storage
 
 
 def _rebuild_tensor(storage, offset, size, stride, *_):
-    """An array of its own from a part of a storage. Every index is checked: NumPy's as_strided checks nothing."""
+    """An array of its own from a part of a storage. Every number is checked: NumPy's as_strided checks nothing."""
     if not isinstance(storage, np.ndarray) or storage.ndim != 1:
         raise pickle.UnpicklingError(f"expected a tensor's storage, got {type(storage).__name__}")
-    if len(size) != len(stride) or offset < 0 or min(stride, default=0) < 0 or min(size, default=1) < 0:
+    # Python's own integers only: those of NumPy overflow.
+    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
         raise pickle.UnpicklingError("a tensor with an impossible layout")
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if 0 not in size and last >= len(storage):
-        raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
-    if math.prod(size) > max(len(storage), _LARGEST_EXPANDED):
-        raise pickle.UnpicklingError(f"a tensor of {math.prod(size)} numbers from a storage of {len(storage)}")
-    if 0 in size:
+    count = math.prod(size)
+    if count > max(len(storage), _LARGEST_EXPANDED):
+        raise pickle.UnpicklingError(f"a tensor of {count} numbers from a storage of {len(storage)}")
+    if count == 0:
         return np.zeros(size, storage.dtype)
-    strides = [s * storage.itemsize for s in stride]
+    if offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) >= len(storage):
+        raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
+    strides = [s * storage.itemsize if n > 1 else 0 for n, s in zip(size, stride, strict=True)]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
+
+
+def _rebuild_parameter(data, *_):
+    return data
+
+
+def _to_numpy(tensor):
+    """NumPy has no bfloat16, which float32 holds exactly."""
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _read_legacy(path):

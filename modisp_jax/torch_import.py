@@ -7,9 +7,9 @@ a tensor, so a checkpoint of another model cannot slip in.
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.config import NAFNetConfig, PhotofinishConfig
+from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig, PhotofinishConfig
 from modisp_jax.ops.lut import identity_chroma_lut
-from modisp_jax.params import check_params, unflatten
+from modisp_jax.params import check_params, nafnet_config, unflatten
 from modisp_jax.torch_file import read_state_dict
 
 LAYOUTS = {
@@ -20,7 +20,13 @@ LAYOUTS = {
     "chroma_lut": lambda x: x[0].transpose(1, 2, 0),  # [1, 2, h, w] -> [h, w, 2]
     "rgb_lut": lambda x: x[0].transpose(3, 2, 1, 0),  # [1, rgb, b, g, r] as looked up -> [r, g, b, rgb]
 }
-RANKS = {"conv": 4, "depthwise": 4, "linear": 2, "chroma_lut": 4, "rgb_lut": 5}
+SHAPES = {  # of the published tensor, None for any size
+    "conv": (None, None, None, None),
+    "depthwise": (None, 1, None, None),
+    "linear": (None, None),
+    "chroma_lut": (1, 2, None, None),
+    "rgb_lut": (1, 3, None, None, None),
+}
 
 MESH = "_lut_net.identity_grid"  # a constant that the published module stores as a buffer
 
@@ -45,13 +51,23 @@ def import_torch(*, denoiser=None, photofinishing=None, enhancement=None):
     """
     params = {}
     if denoiser is not None:
-        params["denoise"] = import_nafnet(denoiser)
+        params["denoise"] = _import_role("denoiser", denoiser, not_one_of=[ENHANCEMENT])
     if photofinishing is not None:
         params["photofinish"] = import_photofinish(photofinishing)
     if enhancement is not None:
-        params["enhance"] = import_nafnet(enhancement)
+        params["enhance"] = _import_role("enhancement", enhancement, not_one_of=DENOISERS.values())
     if not params:
         raise ValueError("expected at least one checkpoint: denoiser, photofinishing or enhancement")
+    return params
+
+
+def _import_role(role, path, not_one_of):
+    """Denoiser and enhancement are both NAFNets: only the published sizes tell one given for the other."""
+    params = import_nafnet(path)
+    config = nafnet_config(params)
+    if config in not_one_of:
+        other = "a detail enhancement" if config == ENHANCEMENT else "a denoiser"
+        raise ValueError(f"{path}: expected a checkpoint for {role}, got {other} (a NAFNet of width {config.width})")
     return params
 
 
@@ -79,7 +95,7 @@ def import_photofinish(path):
     if MESH not in state:
         raise ValueError(f"{path}: expected a photofinishing checkpoint ({MESH}, ...), got {next(iter(state))}, ...")
     config = PhotofinishConfig(rgb_lut="_3d_lut._lut" in state, chroma_lut_axes="crcb")
-    mesh = LAYOUTS["chroma_lut"](state.pop(MESH))
+    mesh = _laid_out(path, MESH, state.pop(MESH), "chroma_lut")
     if mesh.shape != (24, 24, 2) or not np.allclose(mesh, identity_chroma_lut(), atol=1e-6):
         raise ValueError(f"{path}: {MESH}: expected the mesh of 24 x 24 chroma centres")
     params = _convert(path, state, _photofinish_table(config))
@@ -97,10 +113,23 @@ def _convert(path, state, table):
         if name not in rows:
             raise ValueError(f"{path}: unexpected tensor {name}: not a checkpoint of this network")
         place, layout = rows[name]
-        if layout in RANKS and tensor.ndim != RANKS[layout]:
-            raise ValueError(f"{path}: {name}: expected {RANKS[layout]} dimensions, got shape {tensor.shape}")
-        flat[place] = jnp.asarray(LAYOUTS[layout](tensor), jnp.float32)
+        flat[place] = jnp.asarray(_laid_out(path, name, tensor, layout), jnp.float32)
     return unflatten(flat)
+
+
+def _laid_out(path, name, tensor, layout):
+    """A published tensor in our order of axes; complains where it does not have the axes of that layout."""
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise ValueError(f"{path}: {name}: expected floating-point numbers, got {tensor.dtype}")
+    if layout == "vector":
+        fits, expected = tensor.size == max(tensor.shape, default=1), "one axis, or all but one of size 1"
+    else:
+        expected = SHAPES[layout]
+        fits = tensor.ndim == len(expected) and all(n in (None, m) for n, m in zip(expected, tensor.shape, strict=True))
+        expected = f"shape [{', '.join('*' if n is None else str(n) for n in expected)}]"
+    if not fits:
+        raise ValueError(f"{path}: {name}: expected {expected}, got shape {tensor.shape}")
+    return LAYOUTS[layout](tensor)
 
 
 def _checked(path, params):

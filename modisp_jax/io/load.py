@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from modisp_jax.io.raw import RawError, read_metadata, read_raw_file
+from modisp_jax.io.raw import RawError, read_metadata, read_mosaic, read_raw_file
 from modisp_jax.io.s24 import find_s24_json, read_s24, s24_json_places
 
 
@@ -19,6 +19,14 @@ def load_raw(path, *, demosaic="libraw"):
             raise RawError(f"{path}: expected a camera raw file, or a raw PNG with its JSON at {places}; found none")
         return read_s24(path)
     return read_raw_file(path, demosaic=demosaic)
+
+
+def load_mosaic(path):
+    """Reads the Bayer mosaic of the raw photo at ``path``; returns a ``Mosaic``. Raises ``RawError``."""
+    path = Path(path)
+    if path.is_file() and _is_s24(path):
+        raise RawError(f"{path}: expected a Bayer mosaic of R, G, G and B, got a PNG, which is demosaiced already")
+    return read_mosaic(path)
 
 
 def load_metadata(path):
