@@ -48,7 +48,18 @@ def save_params(path, params, card=None):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: card: expected a dict that JSON can hold: {error}") from None
     with replacing(path, error=ValueError) as temporary:
-        temporary.write_bytes(save(tensors, metadata))
+        temporary.write_bytes(_sorted_header(save(tensors, metadata)))
+
+
+def _sorted_header(data):
+    """The same file with its header in order: safetensors shuffles metadata, and equal sets shall be equal files.
+
+    A file is the header's length (8 bytes, little-endian), the header (JSON, padded by spaces), the tensors.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 def load_params(source="default"):

@@ -38,13 +38,18 @@ def render(params, raw, *, edits=None, config=None):
     Reference: "Modular Neural Image Signal Processing", arXiv 2512.08564, section 2.
     """
     _check(params, raw)
-    return _render(params, raw, edits or Edits(), config or RenderConfig())
+    return _render(params, *_as_float32(raw, edits or Edits()), config or RenderConfig())
 
 
 def render_stages(params, raw, *, edits=None, config=None):
     """Renders a raw photo as :func:`render` does, and returns every intermediate by name: a ``Stages``."""
     _check(params, raw)
-    return _render_stages(params, raw, edits or Edits(), config or RenderConfig())
+    return _render_stages(params, *_as_float32(raw, edits or Edits()), config or RenderConfig())
+
+
+def _as_float32(*trees):
+    """Python numbers and arrays alike as float32 arrays: a weakly typed 1.0 would be compiled for separately."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trees)
 
 
 def _check(params, raw):

@@ -17,7 +17,13 @@ from modisp_jax.config import PhotofinishConfig, PipelineConfig
 from modisp_jax.params import flatten, param_shapes, unflatten
 from tests.samples import TINY, numbered_params
 
-CARD = {"name": "tiny", "license": "Apache-2.0", "steps": 5, "text": "Grüße, 東京\n| and \"quotes\"", "nested": {"a": [1]}}
+CARD = {
+    "name": "tiny",
+    "license": "Apache-2.0",
+    "steps": 5,
+    "text": 'Grüße, 東京\n| and "quotes"',
+    "nested": {"a": [1]},
+}
 HEADER = {"format": FORMAT, "version": VERSION}
 VARIANTS = {
     "whole": TINY,
@@ -56,7 +62,7 @@ def test_round_trip_is_exact(tmp_path, variant):
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_small_precisions_are_kept_in_float32(tmp_path, tiny, dtype):
-    small = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tiny)
+    small = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), tiny)
     mj.save_params(tmp_path / "a.safetensors", small)
     assert_equal(mj.load_params(tmp_path / "a.safetensors"), jax.tree.map(lambda leaf: leaf.astype(np.float32), small))
 
@@ -73,9 +79,11 @@ def test_no_card_is_an_empty_one(tmp_path, tiny):
 
 
 def test_equal_parameters_make_equal_files(tmp_path, tiny):
-    for name in "ab":
-        mj.save_params(tmp_path / name, tiny, CARD)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    contents = set()
+    for _ in range(8):  # three keys of metadata, which safetensors leaves in random order
+        mj.save_params(tmp_path / "a", tiny, CARD)
+        contents.add((tmp_path / "a").read_bytes())
+    assert len(contents) == 1
 
 
 @pytest.mark.parametrize("name", ["default", *BUILT_IN])
@@ -105,7 +113,9 @@ def test_no_file_and_folders(tmp_path):
     refused(tmp_path, "got a folder")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, world, this is no checkpoint", b"\xff" * 100, b"PK\x03\x04" + bytes(99)])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, world, this is no checkpoint", b"\xff" * 100, b"PK\x03\x04" + bytes(99)]
+)
 def test_files_of_another_kind(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     refused(tmp_path / "a", "not a readable safetensors file")
@@ -148,12 +158,15 @@ KERNEL = "denoise/in_conv/kernel"
         (lambda flat: flat.pop(KERNEL), "not a complete parameter set|is missing"),
         (lambda flat: flat.update({KERNEL: flat[KERNEL][:2]}), f"{KERNEL}: expected shape"),
         (lambda flat: flat.update({"denoise/in_conv/bias": np.full(2, np.nan, np.float32)}), "NaN or infinity"),
-        (lambda flat: flat.update({"denoise/in_conv/bias": np.zeros(2, np.int32)}), "floating-point numbers, got int32"),
+        (
+            lambda flat: flat.update({"denoise/in_conv/bias": np.zeros(2, np.int32)}),
+            "floating-point numbers, got int32",
+        ),
         (lambda flat: flat.update({"denoise/other": np.zeros(2, np.float32)}), "belongs to no network"),
         (lambda flat: flat.update({"other": np.zeros(2, np.float32)}), "expected a dict with keys"),
         (lambda flat: flat.update({"denoise": np.zeros(2, np.float32)}), "both a tensor and a group"),
         (lambda flat: flat.update({f"{KERNEL}/x": np.zeros(2, np.float32)}), "both a tensor and a group"),
-        (lambda flat: flat.update({KERNEL: np.float32(1)}), "not a complete parameter set|expected shape"),
+        (lambda flat: flat.update({KERNEL: np.ones((), np.float32)}), "not a complete parameter set|expected shape"),
     ],
 )
 def test_tensors_that_are_no_parameter_set(tmp_path, tiny, change, message):

@@ -68,15 +68,15 @@ def test_malvar_agrees_with_libraw(dng, raw):
     assert malvar.image.shape == raw.image.shape
     for name in ("illuminant", "ccm"):
         np.testing.assert_array_equal(getattr(malvar, name), getattr(raw, name))
-    assert malvar.metadata == raw.metadata
+    assert malvar.metadata.to_dict() == raw.metadata.to_dict()
     # Sensor values stay where they are, and what is interpolated lies close.
     for k, letter in enumerate(raw.metadata.pattern):
         cell = (slice(k // 2, None, 2), slice(k % 2, None, 2), "RGB".index(letter))
         np.testing.assert_allclose(malvar.image[cell], raw.image[cell], atol=1e-3)
-    assert np.abs(malvar.image - raw.image).mean() < MALVAR_TO_LIBRAW
-
-
-MALVAR_TO_LIBRAW = 0.02
+    # At this size the scene is little but detail, so methods differ by 10 %, and much less in means of 8 x 8 pixels.
+    difference = np.asarray(malvar.image - raw.image)
+    assert np.abs(difference).mean() < 0.02
+    assert np.abs(difference.reshape(6, 8, 8, 8, 3).mean(axis=(1, 3))).mean() < 0.006
 
 
 def test_paths_may_be_strings(dng, raw):
@@ -112,7 +112,7 @@ def test_an_s24_folder(tmp_path):
     np.testing.assert_allclose(raw.illuminant, [0.5, 1, 0.64], rtol=1e-6)
     np.testing.assert_allclose(raw.ccm, ccm, rtol=1e-6)
     assert (raw.metadata.format, raw.metadata.orientation) == ("S24", 3)
-    with pytest.raises(ValueError, match="expected a Bayer mosaic .* got a PNG, which is demosaiced already"):
+    with pytest.raises(ValueError, match=r"expected a Bayer mosaic .* got a PNG, which is demosaiced already"):
         mj.read_raw(path, demosaic="malvar")
     (tmp_path / "data" / "a.json").unlink()
     with pytest.raises(ValueError, match="raw PNG with its JSON at"):

@@ -155,6 +155,11 @@ def test_misused_globals_are_refused(path, hostile):
     assert read_state_dict(write_checkpoint(path, {"x": NUMBERS}))["x"].shape == (24,)  # and did no lasting harm
 
 
+def test_a_file_cannot_replace_the_methods_of_its_dict(path):
+    hostile = Call(Global("collections", "OrderedDict"), (), {"get": 1, "items": 2, "keys": 3, "__iter__": 4})
+    refused(write_archive(path, *pickled(hostile)), "got an empty")
+
+
 @pytest.mark.parametrize(
     ("offset", "size", "stride", "message"),
     [
@@ -198,7 +203,7 @@ def test_truncated_files(path, share):
 def test_damage_anywhere_is_one_clear_error_or_none(path):
     """Every byte of a small file changed, one after the other: read, or refused with ValueError."""
     whole = bytearray(write_checkpoint(path, {"x": NUMBERS[:2]}).read_bytes())
-    refusals = 0
+    refusals = []
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 0x55
@@ -206,9 +211,9 @@ def test_damage_anywhere_is_one_clear_error_or_none(path):
         try:
             read_state_dict(path)
         except ValueError as error:
-            refusals += 1
-            assert str(error).startswith(f"{path}: ")
-    assert refusals > 0.3 * len(whole)
+            refusals.append(str(error))
+    assert all(refusal.startswith(f"{path}: ") for refusal in refusals)
+    assert len(refusals) > 0.3 * len(whole)
 
 
 @pytest.mark.parametrize(
