@@ -93,8 +93,6 @@ def _check(params, place):
         check_params(params)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
-    except (KeyError, TypeError, AttributeError, IndexError) as error:  # from reading the configuration off its shapes
-        raise ValueError(f"{place}: not a complete parameter set ({type(error).__name__}: {error})") from None
 
 
 def read_card(path):

@@ -5,6 +5,7 @@ usage (one line on standard error for each file that failed), 130 interrupted.
 """
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -162,6 +163,9 @@ def main(arguments=None):
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="modisp", description=description, args=arguments)
     except ValueError as error:
         return fail(error)
+    except BrokenPipeError:  # whoever read our output has closed it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         return fail(f"{error.filename}: {reason}" if error.filename else reason)

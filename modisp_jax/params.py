@@ -77,7 +77,10 @@ def config_of(params):
     networks = {"denoise": nafnet_config, "photofinish": photofinish_config, "enhance": nafnet_config}
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")
-    return PipelineConfig(**{k: read(params[k]) if k in params else None for k, read in networks.items()})
+    try:
+        return PipelineConfig(**{k: read(params[k]) if k in params else None for k, read in networks.items()})
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # a tensor where a layer should be, or none
+        raise ValueError(f"params: not a complete parameter set ({type(error).__name__}: {error})") from None
 
 
 def nafnet_config(params):
