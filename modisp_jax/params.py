@@ -85,8 +85,8 @@ def config_of(params):
 
 def nafnet_config(params):
     """Reads the shape of a NAFNet off its parameters."""
-    if not isinstance(params, dict) or "kernel" not in params.get("in_conv", {}):
-        raise ValueError(f"expected the parameters of a NAFNet (in_conv/kernel, ...), got {_names(params)}")
+    if not isinstance(params, dict) or "in_conv" not in params:
+        raise ValueError(f"expected the parameters of a NAFNet (in_conv, ...), got {_names(params)}")
 
     def count(prefix):
         return sum(1 for name in params if re.fullmatch(prefix + r"_block\d+", name))
