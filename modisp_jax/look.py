@@ -11,7 +11,7 @@ from modisp_jax.config import RenderConfig
 from modisp_jax.params import photofinish_config
 from modisp_jax.stages import FINISH_STAGES
 from modisp_jax.stages.mix import mix
-from modisp_jax.types import Edits, FinishedStages, Look, check_image
+from modisp_jax.types import Edits, FinishedStages, Look, as_float32, check_image
 
 
 def predict_look(params, linear_small, *, edits=None, config=None):
@@ -29,7 +29,7 @@ def predict_look(params, linear_small, *, edits=None, config=None):
     Reference: arXiv 2512.08564, section 2.3.
     """
     check_small(linear_small)
-    return finish_by_networks(params, linear_small, edits or Edits(), config or RenderConfig())[0]
+    return finish_by_networks(params, linear_small, as_float32(edits or Edits()), config or RenderConfig())[0]
 
 
 def apply_look(look, linear_small, *, edits=None):
@@ -48,7 +48,7 @@ def apply_look(look, linear_small, *, edits=None):
     size = check_small(linear_small)
     if look.ltm.shape != (*size, 5):
         raise ValueError(f"look.ltm: expected shape {(*size, 5)} for this image, got {look.ltm.shape}")
-    return finish_by_look(look, linear_small, edits or Edits())[1].srgb
+    return finish_by_look(look, linear_small, as_float32(edits or Edits()))[1].srgb
 
 
 def check_small(linear_small):

@@ -12,7 +12,7 @@ from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import config_of
 from modisp_jax.resample import resize_bilinear
 from modisp_jax.stages import color, restore
-from modisp_jax.types import Edits, Raw, Stages, check_image
+from modisp_jax.types import Edits, Raw, Stages, as_float32, check_image
 
 MIN_SIDE = 16
 QUARTER = 4
@@ -38,18 +38,13 @@ def render(params, raw, *, edits=None, config=None):
     Reference: "Modular Neural Image Signal Processing", arXiv 2512.08564, section 2.
     """
     _check(params, raw)
-    return _render(params, *_as_float32(raw, edits or Edits()), config or RenderConfig())
+    return _render(params, *as_float32((raw, edits or Edits())), config or RenderConfig())
 
 
 def render_stages(params, raw, *, edits=None, config=None):
     """Renders a raw photo as :func:`render` does, and returns every intermediate by name: a ``Stages``."""
     _check(params, raw)
-    return _render_stages(params, *_as_float32(raw, edits or Edits()), config or RenderConfig())
-
-
-def _as_float32(*trees):
-    """Python numbers and arrays alike as float32 arrays: a weakly typed 1.0 would be compiled for separately."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trees)
+    return _render_stages(params, *as_float32((raw, edits or Edits())), config or RenderConfig())
 
 
 def _check(params, raw):
@@ -68,7 +63,7 @@ def _check(params, raw):
 @functools.partial(jax.jit, static_argnames="config")
 def _render_stages(params, raw, edits, config):
     networks = config_of(params)
-    exposure = jnp.exp2(clip(jnp.asarray(edits.exposure, raw.image.dtype), -4.0, 4.0))
+    exposure = jnp.exp2(clip(edits.exposure, -4.0, 4.0))
     exposed = clip01(raw.image) * exposure
     denoised = exposed
     if networks.denoise is not None:

@@ -9,8 +9,10 @@ from modisp_jax.io.images import apply_orientation, replacing, write_image
 
 LTM_MAPS = ("w", "a", "b", "c", "g")
 
-_LINEAR = "exposed|denoised|linear|linear_small|gained|global_tone|local_tone|rgb_lut|chroma"
-OURS = re.compile(rf"\d\d_({_LINEAR}|srgb_small|upsampled|srgb)\.png|ltm_[wabcg]_from_.*_to_.*\.png")
+LINEAR = ("exposed", "denoised", "linear", "linear_small")
+LINEAR_SMALL = ("gained", "global_tone", "local_tone", "rgb_lut", "chroma")
+DISPLAY = ("srgb_small", "upsampled", "srgb")
+OURS = re.compile(rf"\d\d_({'|'.join(LINEAR + LINEAR_SMALL + DISPLAY)})\.png|ltm_[wabcg]_from_.*_to_.*\.png")
 """Names of the pictures that this module writes."""
 
 
@@ -32,18 +34,9 @@ def write_stages(folder, stages, orientation=1):
         if OURS.fullmatch(earlier.name):
             earlier.unlink()
     finished = stages.finished
-    linear = {
-        "exposed": stages.exposed,
-        "denoised": stages.denoised,
-        "linear": stages.linear,
-        "linear_small": stages.linear_small,
-        "gained": finished.gained,
-        "global_tone": finished.global_tone,
-        "local_tone": finished.local_tone,
-        "rgb_lut": finished.rgb_lut,
-        "chroma": finished.chroma,
-    }
-    display = {"srgb_small": finished.srgb, "upsampled": stages.upsampled, "srgb": stages.srgb}
+    linear = {name: getattr(stages, name) for name in LINEAR}
+    linear |= {name: getattr(finished, name) for name in LINEAR_SMALL}
+    display = dict(zip(DISPLAY, (finished.srgb, stages.upsampled, stages.srgb), strict=True))
     pictures = {name: srgb_encode(image) for name, image in linear.items() if image is not None} | display
     for number, (name, image) in enumerate(pictures.items(), 1):
         _write_upright(folder / f"{number:02d}_{name}.png", image, orientation)

@@ -137,6 +137,11 @@ class Stages:
     """The finished picture after detail enhancement, [H, W, 3], in [0, 1]."""
 
 
+def as_float32(tree):
+    """Python numbers and arrays alike as float32 arrays: a weakly typed 1.0 would be compiled for separately."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
+
+
 def check_image(x, name, channels=3):
     """Raises ``ValueError`` unless ``x`` is a floating-point [H, W, channels] array; returns (H, W)."""
     shape, dtype = jnp.shape(x), jnp.result_type(x)

@@ -1,6 +1,7 @@
 """The stages, one module each, and the table that lists those of photofinishing in order.
 
-A photofinishing stage has three functions. ``init(image, config)`` makes its neutral parameters.
+A photofinishing stage has three functions, and ``NEUTRAL``, the parameters that do not start at 0. ``init(image,
+config)`` makes a parameter tree of the right shapes.
 ``predict(params, images, config)`` lets its network choose the coefficients from the images made so far.
 ``apply(coefficients, image, images)`` is the closed form that uses them, without any network.
 """
