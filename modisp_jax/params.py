@@ -15,8 +15,17 @@ import numpy as np
 from modisp_jax.config import CHROMA_LUT_AXES, NAFNetConfig, PhotofinishConfig, PipelineConfig
 from modisp_jax.stages import FINISH_STAGES, restore
 
-STARTS_AT_ZERO = ("head", "out_conv")
-"""Layers whose kernels start at zero, so that a stage starts neutral."""
+STARTS_AT_ZERO = (
+    "denoise/out_conv",
+    "photofinish/gain/head",
+    "photofinish/gtm/head",
+    "photofinish/ltm/grid/head",
+    "photofinish/chroma/head",
+    "photofinish/gamma/head",
+    "enhance/out_conv",
+)
+"""Last layers, whose kernels start at zero so that a stage starts neutral. Not the guide's: all pixels would read the
+grid at one depth, between two nodes that then learn alike, and no gradient would ever reach the guide."""
 
 
 def init_params(key, config=None):
@@ -38,7 +47,9 @@ def init_params(key, config=None):
         for name, value in stage.module.NEUTRAL.items()
     }
     # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
-    random = [name for name in shapes if name.endswith("/kernel") and name.split("/")[-2] not in STARTS_AT_ZERO]
+    random = [
+        name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in STARTS_AT_ZERO
+    ]
     sizes = [int(np.prod(shapes[name])) for name in random]
     draws = np.split(np.asarray(jax.random.normal(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
     draws = dict(zip(random, draws, strict=True))

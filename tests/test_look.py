@@ -5,7 +5,9 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax.look import finish_by_networks
+from modisp_jax.nets.photofinish import GRID_DEPTH, GuideNet
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
+from modisp_jax.params import STARTS_AT_ZERO, param_shapes
 from modisp_jax.types import FinishedStages
 from tests.samples import EXTREMES, numbered_params, photo
 
@@ -44,6 +46,17 @@ def test_untrained_networks_predict_the_neutral_look(params):
         np.testing.assert_allclose(getattr(look, name), getattr(expected, name), atol=1e-6, err_msg=name)
     np.testing.assert_allclose(look.ltm[..., 1:], 1, atol=1e-6)
     np.testing.assert_allclose(look.rgb_lut, identity_rgb_lut(), atol=1.1e-4)  # softplus has no 0
+
+
+def test_an_untrained_guide_tells_pixels_apart(params):
+    """One depth for all pixels would be a trap: two nodes that learn alike, and no gradient for the guide, ever."""
+    guide = jax.jit(GuideNet().apply)({"params": params["ltm"]["guide"]}, SMALL)
+    assert np.ptp(guide) * (GRID_DEPTH - 1) / 2 > 0.1  # in nodes
+
+
+def test_what_starts_at_zero_exists():
+    names = {name for name in param_shapes(mj.PipelineConfig()) if name.endswith("/kernel")}
+    assert {f"{layer}/kernel" for layer in STARTS_AT_ZERO} < names
 
 
 def test_untrained_rendering_is_the_plain_one(params):

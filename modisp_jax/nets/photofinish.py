@@ -1,7 +1,7 @@
 """The networks that predict photofinishing's coefficients (paper sections C.3 to C.6).
 
-Every layer named ``head`` starts with a zero kernel and the bias that its stage calls neutral, so an untrained network
-gives a plain, correct rendering, and its first gradient step already moves the head.
+The layers that make coefficients start with a zero kernel and the bias that their stage calls neutral, so an untrained
+network gives a plain, correct rendering, and its first gradient step already moves them (``params.STARTS_AT_ZERO``).
 """
 
 import flax.linen as nn
