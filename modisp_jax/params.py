@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.config import CHROMA_LUT_AXES, NAFNetConfig, PhotofinishConfig, PipelineConfig
+from modisp_jax.config import CHROMA_LUT_AXES, GRID_INPUTS, NAFNetConfig, PhotofinishConfig, PipelineConfig
 from modisp_jax.stages import FINISH_STAGES, restore
+from modisp_jax.stages.ltm import grid_name
 
 STARTS_AT_ZERO = (
     "denoise/out_conv",
     "photofinish/gain/head",
     "photofinish/gtm/head",
-    "photofinish/ltm/grid/head",
+    *(f"photofinish/ltm/{grid_name(size)}/head" for size in GRID_INPUTS),
     "photofinish/chroma/head",
     "photofinish/gamma/head",
     "enhance/out_conv",
@@ -119,7 +120,11 @@ def photofinish_config(params):
     axes = [axes for axes in CHROMA_LUT_AXES if f"base_lut_{axes}" in params["chroma"]]
     if len(axes) != 1:
         raise ValueError(f"photofinish/chroma: expected one base_lut_{{cbcr,crcb}}, got {_names(params['chroma'])}")
-    return PhotofinishConfig(rgb_lut="rgb_lut" in params, chroma_lut_axes=axes[0])
+    grids = [size for size in GRID_INPUTS if grid_name(size) in params["ltm"]]
+    if len(grids) != 1:
+        names = [grid_name(size) for size in GRID_INPUTS]
+        raise ValueError(f"photofinish/ltm: expected one of {names}, got {_names(params['ltm'])}")
+    return PhotofinishConfig(rgb_lut="rgb_lut" in params, chroma_lut_axes=axes[0], grid_input=grids[0])
 
 
 def _names(params):

@@ -8,6 +8,8 @@ Positions are computed in float32, as in the networks' training: an exact positi
 to 7e-6. Sizes are static, so positions and weights are constants of the compiled program.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,14 +30,32 @@ def positions(n_in, n_out, align="corners"):
     return lower, np.minimum(x - lower, np.float32(1))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def interpolate_axis(x, lower, fraction, axis):
     """Linear interpolation of ``x`` along ``axis`` at ``lower + fraction``, clamped at the far end."""
-    upper = np.minimum(lower + 1, x.shape[axis] - 1)
+    upper = jnp.minimum(lower + 1, x.shape[axis] - 1)
     shape = [1] * x.ndim
     shape[axis] = len(lower)
     t = jnp.asarray(fraction, x.dtype).reshape(shape)
     take = lambda index: jnp.take(x, index, axis=axis, mode="clip", indices_are_sorted=True)  # noqa: E731
     return (1 - t) * take(lower) + t * take(upper)
+
+
+def _interpolate_forward(x, lower, fraction, axis):
+    return interpolate_axis(x, lower, fraction, axis), (lower, fraction, x.shape[axis])
+
+
+def _interpolate_backward(axis, residuals, dy):
+    # The transpose of a gather is a scatter, which CPUs do one pixel at a time; a matrix product does the same sum.
+    lower, fraction, size = residuals
+    node = jnp.arange(size)[:, None]
+    upper = jnp.minimum(lower + 1, size - 1)
+    matrix = jnp.where(node == lower, 1 - fraction, 0.0) + jnp.where(node == upper, fraction, 0.0)
+    dx = jnp.tensordot(matrix.astype(dy.dtype), dy, axes=(1, axis), precision="highest")
+    return jnp.moveaxis(dx, 0, axis), None, None
+
+
+interpolate_axis.defvjp(_interpolate_forward, _interpolate_backward)
 
 
 def resize_bilinear(x, size, *, align="corners"):
@@ -68,6 +88,8 @@ def pad_reflect(x, before, after=None):
     Unlike ``jnp.pad`` this allows any size down to 1 pixel (a mirror between two mirrors; one pixel repeats).
     """
     after = before if after is None else after
+    if max(before, after) < min(x.shape[:2]):  # flips and slices, whose gradient needs no scatter
+        return jnp.pad(x, ((before, after), (before, after), (0, 0)), mode="reflect")
     for axis in (0, 1):
         x = jnp.take(x, reflect_index(x.shape[axis], before, after), axis=axis, mode="clip")
     return x

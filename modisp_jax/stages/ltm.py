@@ -3,27 +3,33 @@
 import jax
 import jax.numpy as jnp
 
-from modisp_jax.nets.layers import INIT_KEY, resize_to
+from modisp_jax.config import GRID_INPUTS
+from modisp_jax.nets.layers import INIT_KEY, pool_to, resize_to
 from modisp_jax.nets.photofinish import GRID_DEPTH, SOFTPLUS_ONE, GridNet, GuideNet
 from modisp_jax.ops.bilateral_grid import slice_grid
 from modisp_jax.ops.bilateral_solver import bilateral_solve
 from modisp_jax.ops.tone_curve import tone_curve
 from modisp_jax.resample import box_mean, resize_bilinear
 
-GRID_INPUT = 384
+GRID_SAMPLES = 384
 MIN_SCALE_SIDE = 12
 
-NEUTRAL = {"grid/head/bias": SOFTPLUS_ONE}
+
+def grid_name(size):
+    """The grid network's key among the parameters: it states the input that the network was trained with."""
+    return "grid" if size == GRID_SAMPLES else f"grid_{size}"
+
+
+NEUTRAL = {f"{grid_name(size)}/head/bias": SOFTPLUS_ONE for size in GRID_INPUTS}
 """Parameters that do not start at 0 (scales: at 1), by their path."""
 
 
 def init(image, config):
     """A parameter tree of the right shapes, for ``params.init_params`` to fill; ``image`` is any [h, w, 3]."""
-    del config
-    both = jnp.zeros((GRID_INPUT, GRID_INPUT, 6), image.dtype)
+    both = jnp.zeros((config.grid_input, config.grid_input, 6), image.dtype)
     return {
         "guide": GuideNet().init(INIT_KEY, image)["params"],
-        "grid": GridNet().init(INIT_KEY, both)["params"],
+        grid_name(config.grid_input): GridNet().init(INIT_KEY, both)["params"],
     }
 
 
@@ -32,11 +38,10 @@ def predict(params, images, config, halo_fix=None):
 
     With ``halo_fix`` the maps are averaged over several scales and refined by the bilateral solver.
     """
-    del config
     gained, toned = images["gained"], images["global_tone"]
     if halo_fix is None:
-        return _maps(params, gained, toned)
-    return _multiscale_maps(params, gained, toned, halo_fix)
+        return _maps(params, gained, toned, config.grid_input)
+    return _multiscale_maps(params, gained, toned, config.grid_input, halo_fix)
 
 
 def apply(maps, image, images):
@@ -46,23 +51,23 @@ def apply(maps, image, images):
     return (1.0 - blend) * image + blend * tone_curve(images["gained"] * g, a, b, c)
 
 
-def _maps(params, gained, toned, smooth=lambda x: x):
+def _maps(params, gained, toned, grid_input, smooth=lambda x: x):
     """Maps [h, w, 5] at the images' own size; ``smooth`` filters the guide and the grid net's input."""
     guide = smooth(GuideNet().apply({"params": params["guide"]}, gained)[..., None])[..., 0]
-    both = smooth(resize_to(jnp.concatenate([gained, toned], axis=-1), GRID_INPUT))
-    grid = GridNet().apply({"params": params["grid"]}, both)
+    both = smooth(resize_to(jnp.concatenate([gained, toned], axis=-1), GRID_SAMPLES))
+    grid = GridNet().apply({"params": params[grid_name(grid_input)]}, pool_to(both, grid_input))
     # The guide runs over [-1, 1], the grid's depth over its nodes.
     return slice_grid(grid, 0.5 * (guide + 1.0) * (GRID_DEPTH - 1))
 
 
-def _multiscale_maps(params, gained, toned, config):
+def _multiscale_maps(params, gained, toned, grid_input, config):
     size = gained.shape[:2]
     scales = [(size[0] // s, size[1] // s) for s in config.scales]
     scales = scales[:1] + [scale for scale in scales[1:] if min(scale) >= MIN_SCALE_SIDE]
     total = jnp.zeros((*size, 5), gained.dtype)
     for scale in scales:
         small = [resize_bilinear(x, scale) for x in (gained, toned)]
-        maps = _maps(params, *small, smooth=lambda x: box_mean(x, 5))
+        maps = _maps(params, *small, grid_input, smooth=lambda x: box_mean(x, 5))
         total = total + resize_bilinear(maps, size)
     refined, _ = bilateral_solve(
         total / len(scales),
