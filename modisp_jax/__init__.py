@@ -14,7 +14,7 @@ _EXPORTS = {
     "look": ("apply_look", "predict_look"),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
-    "checkpoints": ("load_params", "read_card", "save_params"),
+    "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}

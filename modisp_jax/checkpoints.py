@@ -1,7 +1,10 @@
-"""Our own format of parameter sets: one safetensors file, with its card in the header.
+"""Our own format of parameter sets: one safetensors file, with its card in the header; and the sets that ship.
 
 Tensors are named by their path (``denoise/in_conv/kernel``). The header's metadata holds ``format``, ``version``
 and ``card``, a JSON object that says what the weights are, where they come from and under which licence.
+
+What ships lies in ``modisp_jax/weights``: ``denoise-NAME.safetensors`` with a denoiser each, ``style-NAME.safetensors``
+with photofinishing and its enhancement each. Any denoiser goes with any style.
 """
 
 import json
@@ -20,11 +23,17 @@ from modisp_jax.params import check_params, flatten, init_params, unflatten
 FORMAT = "modisp_jax parameters"
 VERSION = "1"
 
-BUILT_IN = {"neutral": PipelineConfig(denoise=None, enhance=None)}
-"""Parameter sets by name. ``neutral`` is untrained: the plain, correct rendering, without restoration."""
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the weights that ship."""
 
-DEFAULT = "neutral"
-"""What the name ``default`` stands for: the best set that ships with this version."""
+SIZES = ("lite", "base")
+"""Names of the denoisers that ship, the default first."""
+
+STYLES = ("natural", "vivid", "warm", "moody", "mono")
+"""Names of the styles that ship, the default first."""
+
+BUILT_IN = ("default", *SIZES, "neutral")
+"""Names of parameter sets. ``neutral`` is untrained: the plain, correct rendering, without restoration."""
 
 
 def save_params(path, params, card=None):
@@ -62,12 +71,15 @@ def _sorted_header(data):
     return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
-def load_params(source="default"):
+def load_params(source="default", *, style=None):
     """Loads a parameter set.
 
     Args:
-      source: path of a file that :func:`save_params` wrote, or the name of a built-in set: ``"default"`` or
-        ``"neutral"``.
+      source: path of a file that :func:`save_params` wrote, or the name of a built-in set: ``"lite"`` or ``"base"``,
+        that denoiser with the style natural; ``"default"``, the lite one, or, in an installation without weights,
+        what it has, else ``"neutral"``; ``"neutral"``, untrained and without restoration.
+      style: name of a style (see :func:`list_styles`), ``"neutral"`` or a path; its photofinishing and enhancement
+        replace those of ``source``.
 
     Returns:
       Nested dict of float32 arrays.
@@ -75,15 +87,69 @@ def load_params(source="default"):
     Raises:
       ValueError: no such file or name, a damaged file, or one that is no parameter set; says what came.
     """
-    name = DEFAULT if source == "default" else source
-    if name in BUILT_IN:
-        return init_params(jax.random.key(0), BUILT_IN[name])
-    flat, _ = _read(source)
+    params = _load_set(source)
+    if style is None:
+        return params
+    finishing = _load_style(style)
+    if "photofinish" not in finishing:
+        raise ValueError(f"style {style}: expected a set with photofinishing, got one without")
+    return {name: params[name] for name in ("denoise",) if name in params} | finishing
+
+
+def list_styles():
+    """Lists the styles of this installation.
+
+    Returns:
+      Dict from a style's name to its description in a few words, the default first.
+    """
+    found = {name: _shipped(f"style-{name}") for name in STYLES}
+    return {name: read_card(path).get("what", "") for name, path in found.items() if path.is_file()}
+
+
+def _load_set(source):
+    """The parameter set of a built-in name or a file."""
+    if source == "neutral":
+        return _neutral()
+    if source not in BUILT_IN:
+        return _load_file(source, f"expected a parameter file or the name of a built-in set ({', '.join(BUILT_IN)})")
+    params = {}
+    if source != "default" or _shipped(f"denoise-{SIZES[0]}").is_file():
+        params = _load_shipped(f"denoise-{SIZES[0] if source == 'default' else source}")
+    has_style = _shipped(f"style-{STYLES[0]}").is_file()
+    return params | (_load_style(STYLES[0]) if has_style else _neutral())
+
+
+def _load_style(source):
+    """Photofinishing and enhancement, what there is of them, of a style's name or a file."""
+    if source == "neutral":
+        params = _neutral()
+    elif source in STYLES:
+        params = _load_shipped(f"style-{source}")
+    else:
+        params = _load_file(source, f"expected a style ({', '.join([*STYLES, 'neutral'])}) or a parameter file")
+    return {name: params[name] for name in ("photofinish", "enhance") if name in params}
+
+
+def _neutral():
+    return init_params(jax.random.key(0), PipelineConfig(denoise=None, enhance=None))
+
+
+def _shipped(name):
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def _load_shipped(name):
+    return _load_file(_shipped(name), "expected weights that come with modisp_jax, but this installation lacks them")
+
+
+def _load_file(path, wanted):
+    """Tensors of a file, checked; ``wanted`` says what was asked for, should there be none."""
+    flat, _ = _read(path, wanted=wanted)
     try:
         params = unflatten(flat)
     except (TypeError, AttributeError, IndexError):
-        raise ValueError(f"{source}: not a parameter set: a name is both a tensor and a group of tensors") from None
-    _check(params, source)
+        raise ValueError(f"{path}: not a parameter set: a name is both a tensor and a group of tensors") from None
+    _check(params, path)
     return jax.tree.map(lambda tensor: jnp.asarray(tensor, jnp.float32), params)
 
 
@@ -100,12 +166,10 @@ def read_card(path):
     return _read(path, tensors=False)[1]
 
 
-def _read(path, tensors=True):
+def _read(path, tensors=True, wanted="expected a parameter file"):
     """Tensors by path (none where not wanted) and card of a parameter file."""
     if not Path(path).is_file():
-        got = "a folder" if Path(path).is_dir() else "no such file"
-        names = ", ".join(["default", *BUILT_IN])
-        raise ValueError(f"{path}: expected a parameter file or the name of a built-in set ({names}), got {got}")
+        raise ValueError(f"{path}: {wanted}, got {'a folder' if Path(path).is_dir() else 'no such file'}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

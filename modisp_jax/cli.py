@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | info | import-torch``.
+"""The command line: ``modisp render | eval | styles | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -67,8 +67,8 @@ def render(
         photos: Raw files of any camera that LibRaw reads, or 16-bit PNGs in the S24 layout.
         output: Picture to write (.jpg, .png, .tif), or a folder for one or many. Default: beside each photo.
         format: File format where the output names none.
-        params: Parameter set: a built-in name (default, neutral) or a file made by import-torch or save_params.
-        style: Parameter set whose photofinishing and enhancement replace those of --params.
+        params: Parameter set: default, lite or base (the denoiser), neutral (untrained), or a parameter file.
+        style: Style: natural, vivid, warm, moody, mono, or a parameter file; all renders a picture in each.
         exposure: Manual exposure in EV, -4 to 4.
         strengths: Strengths of the stages.
         highlights: Make clipped highlights neutral, or clip as published.
@@ -86,8 +86,10 @@ def render(
         raise ValueError(f"--exposure: expected -4 to 4 EV, got {exposure}")
     if not 1 <= quality <= 100:
         raise ValueError(f"--quality: expected 1 to 100, got {quality}")
-    if output is not None and output.suffix and not output.is_dir() and len(photos) > 1:
-        raise ValueError(f"--output: expected a folder for {len(photos)} photos, got the file name {output}")
+    is_file_name = output is not None and output.suffix and not output.is_dir()
+    if is_file_name and (len(photos) > 1 or style == "all"):
+        pictures = f"{len(photos)} photos" if len(photos) > 1 else "pictures in all styles"
+        raise ValueError(f"--output: expected a folder for {pictures}, got the file name {output}")
     for name, value in dataclasses.asdict(strengths).items():
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"--strength.{name.replace('_', '-')}: expected 0 to 1, got {value}")
@@ -108,6 +110,94 @@ def render(
         overwrite=overwrite,
     )
     return render_files.render_photos(photos, options)
+
+
+def evaluate(
+    folder: Positional[Path | None] = None,
+    /,
+    *,
+    pictures: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    targets: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    inputs: Annotated[str, arg(metavar="FOLDER")] = "raw_images",
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
+    highlights: Literal["neutral", "clip"] = "neutral",
+    halo_fix: bool = False,
+    small: bool = False,
+    limit: int | None = None,
+    lpips_vgg: Annotated[Path | None, arg(metavar="FILE")] = None,
+    lpips_linear: Annotated[Path | None, arg(metavar="FILE")] = None,
+    json: Annotated[Path | None, arg(metavar="FILE")] = None,
+    sheet: Annotated[Path | None, arg(metavar="FILE")] = None,
+    worst: int = 6,
+    overwrite: bool = False,
+) -> int:
+    """Measure renderings, or finished pictures, against target pictures: PSNR, SSIM, dE2000, LPIPS.
+
+    Give a FOLDER in the S24 layout (raw_images/, data/, srgb_images*/), whose raw photos are rendered, or two folders
+    of finished pictures by --pictures and --targets, compared by name.
+
+    Args:
+        folder: A split in the S24 layout.
+        pictures: Folder of finished pictures to measure instead.
+        targets: Folder of target pictures; of a split, by default its only srgb_images*.
+        inputs: Folder of the split to render, such as denoised_raw_images.
+        params: Parameter set, as for render.
+        style: Style, as for render, but not all.
+        highlights: Make clipped highlights neutral, or clip as published.
+        halo_fix: Refine the local tone maps against halos (slower).
+        small: Measure photofinishing alone, at quarter size, with the targets shrunk likewise.
+        limit: Measure only so many pictures, the first by name.
+        lpips_vgg: VGG-16 of torchvision, for LPIPS.
+        lpips_linear: Linear layers of LPIPS for VGG.
+        json: Write the figures to this file after each picture, and go on from them when run again.
+        sheet: Write the worst pictures to this PNG: input, rendering, target, difference.
+        worst: How many of them.
+        overwrite: Start anew where the JSON file has figures already.
+    """
+    from modisp_jax import evaluate
+
+    options = evaluate.EvalOptions(
+        folder=folder,
+        pictures=pictures,
+        targets=targets,
+        inputs=inputs,
+        params=params,
+        style=style,
+        highlights=highlights,
+        halo_fix=halo_fix,
+        small=small,
+        limit=limit,
+        lpips_vgg=lpips_vgg,
+        lpips_linear=lpips_linear,
+        json=json,
+        sheet=sheet,
+        worst=worst,
+        overwrite=overwrite,
+    )
+    return evaluate.evaluate(options)
+
+
+def styles(
+    *,
+    thumbnails: Annotated[Path | None, arg(metavar="PATH")] = None,
+    photo: Annotated[Path | None, arg(metavar="FILE")] = None,
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    overwrite: bool = False,
+) -> int:
+    """List the styles, and render a small picture in each.
+
+    Args:
+        thumbnails: Contact sheet to write (.jpg, .png, .tif), or a folder for styles.jpg.
+        photo: Raw file for the thumbnails. Default: the raw scene that the package synthesises itself.
+        params: Parameter set whose denoiser is used, as for render.
+        overwrite: Replace an existing styles.jpg.
+    """
+    from modisp_jax import contact_sheet
+
+    if photo is not None and thumbnails is None:
+        raise ValueError("--photo: expected --thumbnails with it, a contact sheet to write")
+    return contact_sheet.show_styles(thumbnails, photo, params=params, overwrite=overwrite)
 
 
 def info(files: Positional[tuple[Path, ...]], /, *, json: bool = False) -> int:
@@ -149,7 +239,7 @@ def import_torch(
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
 
 
-COMMANDS = {"render": render, "info": info, "import-torch": import_torch}
+COMMANDS = {"render": render, "eval": evaluate, "styles": styles, "info": info, "import-torch": import_torch}
 
 
 def main(arguments=None):

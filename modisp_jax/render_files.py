@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from modisp_jax.checkpoints import load_params
+from modisp_jax.checkpoints import list_styles, load_params
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
 from modisp_jax.io.exif import exif_from_raw
@@ -21,6 +21,9 @@ from modisp_jax.save_stages import write_stages
 from modisp_jax.types import Edits
 
 SCENE = "modisp_scene"
+
+EVERY_STYLE = "all"
+"""What ``--style`` takes for a picture in each style."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +51,13 @@ FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)
 
 def render_photos(photos, options):
     """Renders each photo; a photo that fails is reported and the rest goes on. Returns the exit code."""
-    params = load_style(options.params, options.style)
+    sets = _parameter_sets(options)
     config = RenderConfig(highlights=options.highlights, halo_fix=HaloFixConfig() if options.halo_fix else None)
     edits = Edits(**{name: np.float32(value) for name, value in options.edits.items()})
     scene = None if photos else _scene_path(options.output)
     photos = photos or [scene]
-    targets = [_target(photo, options, many=len(photos) > 1) for photo in photos]
+    many = len(photos) * len(sets) > 1
+    targets = [{ending: _target(photo, options, many, ending) for ending in sets} for photo in photos]
     _refuse_collisions(photos, targets, options)
     if options.save_stages is not None:
         options.save_stages.mkdir(parents=True, exist_ok=True)
@@ -62,9 +66,9 @@ def render_photos(photos, options):
         _synthesise(scene, options.overwrite)
 
     failures = 0
-    for number, (photo, target) in enumerate(zip(photos, targets, strict=True), 1):
+    for number, (photo, pictures) in enumerate(zip(photos, targets, strict=True), 1):
         try:
-            _render_one(photo, target, params, edits, config, options, label=f"[{number}/{len(photos)}] ")
+            _render_one(photo, pictures, sets, edits, config, options, label=f"[{number}/{len(photos)}] ")
         except FAILURES as error:
             failures += 1
             print(f"modisp: error: {explain(error, photo)}", file=sys.stderr, flush=True)
@@ -75,41 +79,47 @@ def render_photos(photos, options):
 
 def load_style(params, style):
     """Loads a parameter set; the photofinishing and enhancement of ``style``, where given, replace its own."""
-    loaded = load_params(params)
-    option, source = "--params", params
-    if style is not None:
-        option, source = "--style", style
-        overlay = load_params(style)
-        kept = {name: loaded[name] for name in ("denoise",) if name in loaded}
-        loaded = {**kept, **{name: overlay[name] for name in ("photofinish", "enhance") if name in overlay}}
+    loaded = load_params(params, style=style)
     if "photofinish" not in loaded:
-        raise ValueError(f"{option} {source}: expected a set with photofinishing, got one without")
+        raise ValueError(f"--params {params}: expected a set with photofinishing, got one without")
     return loaded
 
 
-def _render_one(photo, target, params, edits, config, options, label):
-    """Renders one photo and writes it. Says nothing before the photo is read: a bad file costs one line, its error."""
+def _parameter_sets(options):
+    """What to render with: parameter sets by what they add to the names of their pictures."""
+    if options.style != EVERY_STYLE:
+        return {"": load_style(options.params, options.style)}
+    styles = list_styles()
+    if not styles:
+        raise ValueError(f"--style {EVERY_STYLE}: this installation has no styles; --style takes a file as well")
+    return {f"_{name}": load_style(options.params, name) for name in styles}
+
+
+def _render_one(photo, targets, sets, edits, config, options, label):
+    """Renders one photo with each set. Says nothing before the photo is read: a bad file costs one line, its error."""
     start = time.perf_counter()
-    _refuse_existing(target, options)
+    _refuse_existing(targets, options)
     raw = read_raw(photo, demosaic=options.demosaic)
     height, width = raw.image.shape[:2]
     _progress(f"{label}{photo}, {width} x {height} pixels (the first photo of a size is compiled, which takes a while)")
-    if options.save_stages is None:
-        picture = render(params, raw, edits=edits, config=config)
-    else:
-        stages = render_stages(params, raw, edits=edits, config=config)
-        picture = stages.srgb
-        orientation = raw.metadata.orientation if options.orientation == "apply" else 1
-        write_stages(options.save_stages / photo.stem, stages, orientation)
-    write_image(
-        target,
-        np.asarray(jax.device_get(picture)),
-        quality=options.quality,
-        bits=options.bits,
-        exif=exif_from_raw(photo, raw.metadata),
-        orientation=options.orientation,
-    )
-    _progress(f"{label}{target}, {time.perf_counter() - start:.1f} s")
+    for ending, target in targets.items():
+        if options.save_stages is None:
+            picture = render(sets[ending], raw, edits=edits, config=config)
+        else:
+            stages = render_stages(sets[ending], raw, edits=edits, config=config)
+            picture = stages.srgb
+            orientation = raw.metadata.orientation if options.orientation == "apply" else 1
+            write_stages(options.save_stages / (photo.stem + ending), stages, orientation)
+        write_image(
+            target,
+            np.asarray(jax.device_get(picture)),
+            quality=options.quality,
+            bits=options.bits,
+            exif=exif_from_raw(photo, raw.metadata),
+            orientation=options.orientation,
+        )
+        _progress(f"{label}{target}, {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
 
 
 def _scene_path(output):
@@ -134,14 +144,15 @@ def _is_folder(output):
     return output.is_dir() or not output.suffix
 
 
-def _target(photo, options, many):
-    """The picture's path for a photo. Whatever can be known to fail later fails here, before any work."""
+def _target(photo, options, many, ending):
+    """The picture's path for a photo, its name with ``ending``. What can be known to fail later fails here."""
     output = options.output
     if output is None:
         target = photo.with_suffix(options.suffix)
+        target = target.with_stem(target.stem + ending)
     elif many or _is_folder(output):
         output.mkdir(parents=True, exist_ok=True)
-        target = output / (photo.stem + options.suffix)
+        target = output / (photo.stem + ending + options.suffix)
     else:
         target = output
     if target.suffix.lower() not in FORMATS:
@@ -153,29 +164,32 @@ def _target(photo, options, many):
     return target
 
 
-def _refuse_existing(target, options):
-    """Raises where a picture stands under the name that was derived from the photo's, or could not be written."""
-    if target.exists() and not options.overwrite and target != options.output:
-        raise ValueError(f"{target} exists; --overwrite replaces it")
-    if target.is_dir():
-        raise ValueError(f"{target} is a folder; choose another --output")
-    if target.parent.is_dir() and not os.access(target.parent, os.W_OK):
-        raise ValueError(f"{target}: expected a folder that can be written to; choose another --output")
+def _refuse_existing(targets, options):
+    """Raises where a picture stands under a name that was derived from the photo's, or could not be written."""
+    for target in targets.values():
+        if target.exists() and not options.overwrite and target != options.output:
+            raise ValueError(f"{target} exists; --overwrite replaces it")
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder; choose another --output")
+        if target.parent.is_dir() and not os.access(target.parent, os.W_OK):
+            raise ValueError(f"{target}: expected a folder that can be written to; choose another --output")
 
 
 def _refuse_collisions(photos, targets, options):
     """Raises before any work where a picture would replace a photo or another picture."""
     sources = {photo.resolve() for photo in photos}
     seen = {}
-    for photo, target in zip(photos, targets, strict=True):
-        place = target.resolve()
-        if place in sources:
-            raise ValueError(f"{target} is itself one of the photos to render; choose another --output or --format")
-        places = [place] if options.save_stages is None else [place, (options.save_stages / photo.stem).resolve()]
-        for place in places:
-            if place in seen:
-                raise ValueError(f"{photo} and {seen[place]} would both become {place}; render them one at a time")
-            seen[place] = photo
+    for photo, pictures in zip(photos, targets, strict=True):
+        for ending, target in pictures.items():
+            places = [target.resolve()]
+            if places[0] in sources:
+                raise ValueError(f"{target} is itself one of the photos to render; choose another --output or --format")
+            if options.save_stages is not None:
+                places.append((options.save_stages / (photo.stem + ending)).resolve())
+            for place in places:
+                if place in seen:
+                    raise ValueError(f"{photo} and {seen[place]} would both become {place}; render them one at a time")
+                seen[place] = photo
 
 
 def _progress(line):

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import modisp_jax as mj
-from modisp_jax import cli, describe, render_files
+from modisp_jax import checkpoints, cli, contact_sheet, describe, render_files
 from modisp_jax.io.images import read_image, srgb_profile, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.types import Edits
@@ -29,7 +29,7 @@ from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "info", "import-torch")
+COMMANDS = ("render", "eval", "styles", "info", "import-torch")
 NO_EDITS = Edits(*(np.float32(getattr(Edits(), field.name)) for field in dataclasses.fields(Edits)))
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")
@@ -60,8 +60,11 @@ load_params = functools.cache(mj.load_params)
 
 
 @pytest.fixture(autouse=True)
-def thrifty(monkeypatch):
-    """One compiled program for pictures and stages (``render`` is by definition the last stage); sets loaded once."""
+def thrifty(monkeypatch, tmp_path):
+    """One compiled program for pictures and stages (``render`` is by definition the last stage); sets loaded once.
+
+    An installation without weights, so that the default is neutral.
+    """
 
     def render(params, raw, *, edits=None, config=None):
         return mj.render_stages(params, raw, edits=edits, config=config).srgb
@@ -70,6 +73,20 @@ def thrifty(monkeypatch):
     assert render_files.render is mj.render
     monkeypatch.setattr(render_files, "render", render)
     monkeypatch.setattr(render_files, "load_params", load_params)
+    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path / "no weights")
+
+
+@pytest.fixture
+def styles(monkeypatch, tmp_path, made):
+    """Weights of two styles and a denoiser, as an installation has them; every style's networks are neutral."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for name, what in (("natural", "as cameras do it"), ("mono", "black and white")):
+        mj.save_params(weights / f"style-{name}.safetensors", load_params("neutral"), {"what": what})
+    shutil.copy(made / "denoiser.safetensors", weights / "denoise-lite.safetensors")
+    monkeypatch.setattr(checkpoints, "WEIGHTS", weights)
+    monkeypatch.setattr(render_files, "load_params", mj.load_params)
+    return weights
 
 
 @pytest.fixture
@@ -315,11 +332,23 @@ def test_two_photos_of_one_name(capsys, folder):
         (["--strength.gain", 2], "--strength.gain: expected 0 to 1, got 2.0"),
         (["--strength.rgb-lut", -0.1], "--strength.rgb-lut: expected 0 to 1, got -0.1"),
         (["--strength.gamma", "nan"], "--strength.gamma: expected 0 to 1, got nan"),
-        (["--params", "nosuch"], r"nosuch: expected a parameter file or .* \(default, neutral\), got no such file"),
+        (
+            ["--params", "nosuch"],
+            r"nosuch: expected a parameter file or .* \(default, lite, base, neutral\), got no such",
+        ),
         (["--params", "a.dng"], "a.dng: not a readable safetensors file"),
         (["--params", "denoiser.safetensors"], "--params denoiser.safetensors: expected a set with photofinishing"),
-        (["--style", "denoiser.safetensors"], "--style denoiser.safetensors: expected a set with photofinishing"),
-        (["--style", "nosuch"], "nosuch: expected a parameter file"),
+        (["--style", "denoiser.safetensors"], "style denoiser.safetensors: expected a set with photofinishing"),
+        (
+            ["--style", "nosuch"],
+            r"nosuch: expected a style \(natural, vivid, warm, .* or a parameter file, got no such",
+        ),
+        (
+            ["--style", "mono"],
+            "style-mono.safetensors: expected weights that come with .*, but this installation lacks",
+        ),
+        (["--style", "all"], "--style all: this installation has no styles"),
+        (["--style", "all", "-o", "b.jpg"], "--output: expected a folder for pictures in all styles, got the file"),
         (["-o", "b.xyz"], "--output b.xyz: expected one of .jpg"),
         (["-o", "missing/b.jpg"], "--output missing/b.jpg: the folder missing does not exist"),
         (["-o", "bad.dng/new"], "bad.dng"),
@@ -372,6 +401,41 @@ def test_a_style_replaces_photofinishing_and_keeps_the_denoiser(capsys, folder, 
     assert run(capsys, "render", "a.dng", "--params", "denoiser.safetensors", "--style", "neutral")[0] == 0
     ((params, *_),) = plain
     assert sorted(params) == ["denoise", "photofinish"]
+
+
+def test_a_style_by_name(capsys, folder, styles, plain):
+    assert run(capsys, "render", "a.dng", "--style", "mono")[0] == 0
+    assert run(capsys, "render", "a.dng", "--style", "natural", "--params", "neutral", "--overwrite")[0] == 0
+    assert [sorted(params) for params, *_ in plain] == [["denoise", "photofinish"], ["photofinish"]]
+
+
+def test_every_style(capsys, folder, styles, monkeypatch):
+    calls = []
+
+    def render_stages(params, raw, *, edits, config):
+        calls.append(params)
+        return mj.render_stages(load_params("neutral"), raw, edits=edits, config=config)
+
+    monkeypatch.setattr(render_files, "render_stages", render_stages)
+    before = names(folder)
+    code, _, err = run(capsys, "render", "a.dng", "turned.dng", "--style", "all", "--save-stages", "st")
+    assert code == 0
+    expected = [f"{photo}_{style}" for photo in ("a", "turned") for style in ("mono", "natural")]
+    assert set(names(folder)) - set(before) == {*(f"{name}.jpg" for name in expected), "st"}
+    assert names(folder / "st") == expected
+    assert len(calls) == 4
+    assert "[2/2] turned_natural.jpg" in err
+    match = "a_natural.jpg exists; --overwrite replaces it"
+    refused(capsys, folder, "render", "a.dng", "--style", "all", match=match)
+
+
+def test_all_styles_never_overwrite_a_photo(capsys, folder, styles):
+    s24(folder)
+    (folder / "s.png").rename(folder / "s_mono.png")
+    (folder / "s.dng").write_bytes((folder / "a.dng").read_bytes())
+    options = ["--style", "all", "--format", "png", "--overwrite"]
+    match = "s_mono.png is itself one of the photos to render"
+    refused(capsys, folder, "render", "s.dng", "s_mono.png", *options, match=match)
 
 
 def test_quality(capsys, folder, plain):
@@ -591,3 +655,88 @@ def test_damaged_raw_files_cost_one_line_each(capfd, shared, tmp_path):
 def test_published_checkpoints_that_are_not_imported(capsys, shared, tmp_path, name):
     path = shared / "reference" / "weights" / name
     refused(capsys, tmp_path, "import-torch", "--denoiser", path, "-o", tmp_path / "b.safetensors", match="NAFNet")
+
+
+def test_styles_in_words(capsys, styles):
+    assert run(capsys, "styles") == (0, "natural  as cameras do it\nmono     black and white\n", "")
+
+
+def test_no_styles(capsys, folder):
+    refused(capsys, folder, "styles", match="this installation has no styles; ")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Thumbnails of the raw photo itself, a quarter of its size; lists what render was given."""
+    calls = []
+
+    def render(params, raw):
+        calls.append((params, raw))
+        return raw.image
+
+    monkeypatch.setattr(contact_sheet, "render", render)
+    monkeypatch.setattr(contact_sheet, "SIDE", SIZE[1] // 4)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("path", "written"), [("sheet.png", "sheet.png"), ("new", "new/styles.jpg"), ("there", "there/styles.jpg")]
+)
+def test_thumbnails(capsys, folder, styles, small, path, written):
+    (folder / "there").mkdir()
+    code, out, err = run(capsys, "styles", "--photo", "turned.dng", "--thumbnails", path)
+    assert (code, len(out.splitlines()), err) == (0, 2, f"{written}: 2 styles\n")
+    assert [sorted(params) for params, _ in small] == [["denoise", "photofinish"]] * 2
+    assert {raw.image.shape for _, raw in small} == {(SIZE[0] // 4, SIZE[1] // 4, 3)}
+    sheet = read_image(written)
+    width, height = SIZE[0] // 4, SIZE[1] // 4  # upright
+    m, line = contact_sheet.MARGIN, contact_sheet.LINE
+    assert sheet.shape == (2 * m + height + 2 * line, m + 2 * (width + m), 3)
+    if written.endswith("png"):
+        upright = np.rot90(small[0][1].image, -1)
+        for x in (m, m + width + m):
+            np.testing.assert_allclose(sheet[m : m + height, x : x + width], np.clip(upright, 0, 1), atol=1 / 255)
+    assert run(capsys, "styles", "--photo", "a.dng", "--thumbnails", "sheet.png")[0] == 0
+
+
+def test_thumbnails_of_the_scene(capsys, tmp_path, monkeypatch, styles, small):
+    monkeypatch.setattr(contact_sheet, "write_synthetic_dng", functools.partial(write_synthetic_dng, size=SIZE))
+    assert run(capsys, "styles", "--params", "neutral", "--thumbnails", tmp_path)[0] == 0
+    assert [sorted(params) for params, _ in small] == [["photofinish"]] * 2
+    refused(capsys, tmp_path, "styles", "--thumbnails", tmp_path, match="styles.jpg exists; --overwrite replaces it")
+    assert run(capsys, "styles", "--thumbnails", tmp_path, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--photo", "a.dng"], "--photo: expected --thumbnails with it"),
+        (["--thumbnails", "b.xyz"], "--thumbnails b.xyz: expected one of .jpg"),
+        (["--thumbnails", "missing/b.jpg"], "--thumbnails missing/b.jpg: the folder missing does not exist"),
+    ],
+)
+def test_bad_options_of_styles(capsys, folder, styles, options, match):
+    refused(capsys, folder, "styles", *options, match=match)
+
+
+@pytest.mark.parametrize(
+    ("photo", "match"), [("bad.dng", "bad.dng: "), ("missing.dng", "missing.dng: expected a camera")]
+)
+def test_no_thumbnails_of_a_bad_photo(capsys, folder, styles, photo, match):
+    before = names(folder)
+    code, _, err = run(capsys, "styles", "--photo", photo, "--thumbnails", "b.jpg")
+    assert code == 2
+    assert LINE.fullmatch(err)
+    assert match in err
+    assert names(folder) == before
+
+
+def test_captions_fit(monkeypatch):
+    """Whatever the description's length, the sheet's columns stay as wide as the thumbnails."""
+    picture = np.zeros((8, 40, 3), np.float32)
+    sheet = contact_sheet.draw_sheet([(f"n{k}", "long words " * k, picture) for k in range(5)])
+    m, line = contact_sheet.MARGIN, contact_sheet.LINE
+    assert sheet.shape == (m + 2 * (8 + 2 * line + m), m + 3 * (40 + m), 3)
+    grey = 32 / 255
+    gap = sheet[:, m + 40 + 1 : m + 40 + m - 1]
+    np.testing.assert_allclose(gap, grey, atol=1e-6)
