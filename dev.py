@@ -29,9 +29,9 @@ def main(arguments):
     if command == "render":
         return set_up("") or render(rest)
     if command == "test":
-        return set_up("test") or test(rest)
+        return set_up("test,train") or test(rest)
     if command == "run" and rest:
-        return set_up("test") or subprocess.call([str(PYTHON), *rest], cwd=ROOT)
+        return set_up("test,train") or subprocess.call([str(PYTHON), *rest], cwd=ROOT)
     print(__doc__.strip())
     return 0 if command in ("-h", "--help", "help") else 2
 

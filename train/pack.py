@@ -10,7 +10,6 @@ weights whose own card does not say how they were trained, and weights under ano
 """
 
 import datetime
-import hashlib
 import json
 import math
 import re
@@ -28,9 +27,9 @@ from modisp_jax.config import DENOISERS
 from modisp_jax.describe import describe_params
 from modisp_jax.io.images import replacing
 from modisp_jax.params import config_of
+from train.provenance import LICENCE, check_ours, sha256
 from train.targets import STYLES as RENDERERS
 
-LICENCE = "Apache-2.0"
 SUMS = "SHA256SUMS"
 NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES))
 """The sets that ship."""
@@ -85,6 +84,7 @@ def pack(files, *, weights, name, commands, hours, data, what=None, date=None):
         "command": of_each("command"),
         "seed": of_each("seed"),
         "steps": of_each("steps"),
+        "uses": {network: source.get("uses", {}) for network, source in sources.items()},
         "numbers": of_each("validation"),
         "trained": of_each("what"),
         "hours": hours,
@@ -95,7 +95,7 @@ def pack(files, *, weights, name, commands, hours, data, what=None, date=None):
     }
     path = weights / f"{name}.safetensors"
     save_params(path, params, card)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    checksum = sha256(path)
     _write(path.with_suffix(".md"), card_page(card, checksum))
     _renew_sums(weights / SUMS, path.name, checksum)
     return card
@@ -103,11 +103,7 @@ def pack(files, *, weights, name, commands, hours, data, what=None, date=None):
 
 def check_card(card, path):
     """Raises ``ValueError`` unless a card says how the weights were trained, by us; returns it."""
-    licence = card.get("licence", card.get("license", LICENCE))
-    if licence != LICENCE:
-        raise ValueError(f"{path}: expected weights of our own under {LICENCE}, got the licence {licence!r}")
-    if "sources" in card or "origin" in card:
-        raise ValueError(f"{path}: expected weights of our own, got imported ones ({card.get('origin', 'sources')})")
+    check_ours(card, path)
     for key, kind in SAID.items():
         if not isinstance(card.get(key), kind):
             raise ValueError(f"{path}: expected a card with {', '.join(SAID)}; {key} is missing or no {kind.__name__}")
@@ -126,6 +122,8 @@ def card_page(card, checksum):
         lines += ["", f"## {network}: {text}", "", f"- trained as: {card['trained'][network]}"]
         lines += [f"- command: `{card['command'][network]}`"]
         lines += [f"- seed {card['seed'][network]}, {card['steps'][network]:,} steps"]
+        for role, used in card["uses"][network].items():
+            lines += [f"- {role}: `{used['file']}`, sha256 `{used['sha256']}`"]
         lines += ["", "| validation | |", "|---|---|"]
         lines += [f"| {key} | {value:.4g} |" for key, value in card["numbers"][network].items()]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """Layers that the networks share, for one image [H, W, C] (batch by vmap). Paper section C.2.
 
+A layer computes in the dtype of its kernel: float32, or bfloat16 where training casts the kernels (norms: float32).
 Linen's initialisers are all zero here: only the shapes count, ``params.init_params`` fills them.
 """
 
@@ -25,6 +26,11 @@ def leaky_relu(x):
     return jax.nn.leaky_relu(x, 0.01)
 
 
+def at_least_float32(x):
+    """bfloat16 as float32, in which sums over an image do not lose their end; other floats as they are."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def pool_to(x, size):
     """Mean-pools a square image [n, n, C] to [size, size, C]; ``size`` divides n."""
     return mean_pool(x, x.shape[0] // size)
@@ -46,6 +52,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x):
         kernel = self.param("kernel", zeros, (self.size, self.size, x.shape[-1], self.features))
+        x = x.astype(kernel.dtype)
         radius = self.size // 2
         if self.size == 1:
             y = jnp.matmul(x, kernel[0, 0], precision=PRECISION)
@@ -118,6 +125,7 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x):
         h, w, c = x.shape
         kernel = self.param("kernel", zeros, (self.size, self.size, c))
+        x = x.astype(kernel.dtype)
         radius = self.size // 2 * self.dilation
         if self.zero_pad:
             padded = jnp.pad(x, ((radius, radius), (radius, radius), (0, 0)))
@@ -138,6 +146,7 @@ class LayerNorm(nn.Module):
     def __call__(self, x):
         scale = self.param("scale", zeros, (x.shape[-1],))
         bias = self.param("bias", zeros, (x.shape[-1],))
+        x = at_least_float32(x)
         centered = x - x.mean(axis=-1, keepdims=True)
         variance = jnp.square(centered).mean(axis=-1, keepdims=True)
         return centered * jax.lax.rsqrt(variance + 1e-5) * scale + bias
@@ -156,7 +165,7 @@ class GroupNorm(nn.Module):
         c = x.shape[-1]
         scale = self.param("scale", zeros, (c,))
         bias = self.param("bias", zeros, (c,))
-        grouped = x.reshape(-1, self.groups, c // self.groups)
+        grouped = at_least_float32(x).reshape(-1, self.groups, c // self.groups)
         centered = grouped - grouped.mean(axis=(0, 2), keepdims=True)
         variance = jnp.square(centered).mean(axis=(0, 2), keepdims=True)
         return (centered * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape) * scale + bias
@@ -199,5 +208,6 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x):
         kernel = self.param("kernel", zeros, (x.shape[-1], self.features))
+        x = x.astype(kernel.dtype)
         bias = self.param("bias", zeros, (self.features,))
         return jnp.matmul(x, kernel, precision=PRECISION) + bias

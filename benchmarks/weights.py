@@ -1,0 +1,198 @@
+"""What the weights that ship are worth: the numbers of docs/weights.md.
+
+    python3 dev.py run benchmarks/weights.py --write
+
+Denoisers on unprocessed validation photos, beside a published one where its checkpoint is named; each style's
+photofinishing against its target and the neutral rendering; whether each stage does what its name says;
+enhancement's gain at full size. Photos, cameras and seeds are those of training's validation (``train/``), which
+training never draws.
+"""
+
+import argparse
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.common import machine, write_results
+from modisp_jax.checkpoints import SIZES, STYLES, WEIGHTS, load_params
+from modisp_jax.color import rgb_to_ycbcr
+from modisp_jax.config import RenderConfig
+from modisp_jax.look import finish_by_networks
+from modisp_jax.params import nafnet_config
+from modisp_jax.torch_import import import_torch
+from modisp_jax.types import Edits, as_float32
+from train import denoise, enhance, photofinish
+from train.cameras import cameras_of
+from train.targets import STYLES as RENDERERS
+
+PAGE = Path(__file__).parent.parent / "docs" / "weights.md"
+STAGES = ("gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma")
+EDGE = 0.02
+"""A coefficient this near to a bound, relative to its range (or to 1 where that has no end), counts as at the bound."""
+
+
+def denoisers(experiment, cameras, published):
+    """Input's PSNR and each denoiser's gain in dB, by ISO."""
+    rows = {}
+    sets = {f"denoise-{size}": load_params(size) for size in SIZES}
+    if published is not None:
+        sets["published generic_lite"] = import_torch(denoiser=published)
+    for name, params in sets.items():
+        validation = denoise.Validation(experiment, nafnet_config(params["denoise"]), cameras)
+        rows[name] = validation.numbers({"denoise": params["denoise"]})
+    return rows
+
+
+def style_numbers(style, experiment, cameras):
+    """Photofinishing of one style on the validation photos: fidelity, bounds, and what each stage does."""
+    params = load_params(style=style)["photofinish"]
+    validation = photofinish.Validation(dataclasses.replace(experiment, style=style), cameras, RENDERERS[style])
+    numbers = validation.numbers({"photofinish": params})
+    finish = jax.jit(lambda x, edits: finish_by_networks(params, x, edits, RenderConfig()))
+    at_bound, effects = [], {stage: [] for stage in STAGES if stage in params}
+    for linear, _ in validation.pairs:
+        look, full = finish(linear, as_float32(Edits()))
+        at_bound.append(bounds(look))
+        for stage in effects:
+            without = finish(linear, as_float32(dataclasses.replace(Edits(), **{stage: 0.0})))[1]
+            effects[stage].append(effect(full.srgb, without.srgb))
+    names = at_bound[0]
+    numbers["at_bound"] = {name: float(np.mean([row[name] for row in at_bound])) for name in names}
+    numbers["gtm_percent"] = 100 * (2 ** numbers["gtm_ev"] - 1)
+    numbers["without"] = {stage: np.mean(rows, axis=0).round(4).tolist() for stage, rows in effects.items()}
+    return numbers
+
+
+def bounds(look):
+    """Whether each coefficient of a look is at a bound, by name."""
+
+    def near(value, low, high=None):
+        margin = EDGE * (1.0 if high is None else high - low)
+        value = np.asarray(value)
+        return bool(value.min() < low + margin or (high is not None and value.max() > high - margin))
+
+    maps = np.asarray(look.ltm).mean(axis=(0, 1))
+    return {
+        "gain": near(look.gain, 0.25, 4.0),
+        **{f"gtm {name}": near(value, 0.0) for name, value in zip("abc", look.gtm, strict=True)},
+        **{f"ltm {name}": near(value, 0.0) for name, value in zip("wabcg", maps, strict=True)},
+        "gamma": near(1.0 / look.inverse_gamma, 1.2, 3.0),
+    }
+
+
+def effect(full, without):
+    """What leaving a stage out does: (brightness EV, contrast EV, local EV, colour), each without a sign.
+
+    Brightness: of mean luma in display-linear light. Contrast: of the spread of log luma. Local: what is left of the
+    change of log luma when the best cubic curve of it is taken away, RMS. Colour: mean change of (Cb, Cr) / Y.
+    """
+    luma, chroma = [], []
+    for image in (full, without):
+        ycbcr = np.asarray(rgb_to_ycbcr(jnp.power(jnp.clip(image, 0, 1), 2.2)), np.float64)
+        luma.append(np.maximum(ycbcr[..., 0], 0) + 4e-3)
+        chroma.append(ycbcr[..., 1:] / (ycbcr[..., :1] + 0.02))
+    logs = [np.log2(y).ravel() for y in luma]
+    spread = [max(log.std(), 1e-6) for log in logs]
+    change = logs[0] - logs[1]
+    curve = np.polynomial.Polynomial.fit(logs[1], change, 3)
+    return (
+        abs(np.log2(luma[0].mean() / luma[1].mean())),
+        abs(np.log2(spread[0] / spread[1])),
+        float(np.sqrt(np.mean((change - curve(logs[1])) ** 2))),
+        float(np.linalg.norm(chroma[0] - chroma[1], axis=-1).mean()),
+    )
+
+
+def enhancements(style, cameras, photos, tables):
+    """Enhancement's PSNR before and after at full size, behind the lite denoiser."""
+    lite = WEIGHTS / "denoise-lite.safetensors"
+    file = WEIGHTS / f"style-{style}.safetensors"
+    experiment = enhance.EnhanceExperiment(
+        style=style, denoiser=lite, photofinish=file, val_photos=photos, tables=tables, size=(10**5, 10**5)
+    )
+    front = enhance.make_front(experiment, cameras)
+    samples = enhance.prepare(photos, experiment.size, front, seed=2**31)
+    return enhance.Validation(samples).numbers({"enhance": load_params(style=style)["enhance"]})
+
+
+def tables_of(results):
+    """The page's tables by name."""
+    speeds = [int(s) for s in denoise.Validation.SPEEDS]
+    pages = {
+        "denoisers": [
+            "| gain in dB | " + " | ".join(f"ISO {s}" for s in speeds) + " |",
+            "|---" * (len(speeds) + 1) + "|",
+        ]
+    }
+    first = next(iter(results["denoisers"].values()))
+    cells = " | ".join(f"{first[f'input_iso{s}']:.1f} dB" for s in speeds)
+    pages["denoisers"].append(f"| *noisy input* | {cells} |")
+    for name, row in results["denoisers"].items():
+        pages["denoisers"].append(f"| {name} | " + " | ".join(f"{row[f'gain_iso{s}']:+.2f}" for s in speeds) + " |")
+    heads = (
+        "style",
+        "PSNR",
+        "worst",
+        "neutral",
+        "enhanced, full size",
+        "gain",
+        "gamma",
+        "GTM on mean luma",
+        "at a bound",
+    )
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for style, n in results["styles"].items():
+        e = results["enhancement"].get(style)
+        worst = max(n["at_bound"], key=n["at_bound"].get)
+        cells = [style, *(f"{n[key]:.2f}" for key in ("score", "worst", "neutral"))]
+        cells.append(f"{e['input']:.2f} → {e['output']:.2f}" if e else "-")
+        cells += [f"{n[f'{name}_min']:.2f} to {n[f'{name}_max']:.2f}" for name in ("gain", "gamma")]
+        cells.append(f"{n['gtm_percent']:.1f}%")
+        cells.append(f"{worst} {100 * n['at_bound'][worst]:.0f}%" if n["at_bound"][worst] else "none")
+        rows.append(f"| {' | '.join(cells)} |")
+    pages["styles"] = rows
+    rows = ["| style | left out | brightness EV | contrast EV | local EV | colour |", "|---" * 6 + "|"]
+    for style, n in results["styles"].items():
+        for stage, values in n["without"].items():
+            rows.append(f"| {style} | {stage} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    pages["jobs"] = rows
+    return {name: "\n".join(rows) for name, rows in pages.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, default=Path("../shared/data/photos/val"))
+    parser.add_argument("--tables", type=Path, default=Path("../shared/data/tables"))
+    parser.add_argument("--published", type=Path, help="generic_lite.pth, to compare with")
+    parser.add_argument("--styles", nargs="*", default=list(STYLES))
+    parser.add_argument("--write", action="store_true", help="fill in the tables of docs/weights.md")
+    options = parser.parse_args()
+    about, cameras = machine(), cameras_of(options.tables)
+    results = {"denoisers": {}, "styles": {}, "enhancement": {}}
+    experiment = denoise.DenoiseExperiment(val_photos=options.photos, tables=options.tables)
+    results["denoisers"] = denoisers(experiment, cameras, options.published)
+    finishing = photofinish.PhotofinishExperiment(
+        val_photos=options.photos, tables=options.tables, denoiser=WEIGHTS / "denoise-lite.safetensors"
+    )
+    for style in options.styles:
+        results["styles"][style] = style_numbers(style, finishing, cameras)
+        print(style, results["styles"][style], file=sys.stderr, flush=True)
+        if "enhance" in load_params(style=style):
+            results["enhancement"][style] = enhancements(style, cameras, options.photos, options.tables)
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in tables_of(results).items():
+        print(f"\n{table}")
+        mark, end = f"<!-- numbers:{name} -->", f"<!-- end:{name} -->"
+        page = re.sub(f"{mark}.*?{end}", lambda _, t=table: f"{mark}\n{t}\n{end}", page, flags=re.S)  # noqa: B023
+    if options.write:
+        print(write_results("weights", results, about))
+        PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""The base denoiser that ships: NAFNet of width 8, 932,683 parameters, for unknown cameras.
+
+python3 dev.py run -m train configs/denoise_base.py --folder runs/denoise-base
+"""
+
+from train.denoise import DenoiseExperiment
+from train.loop import LoopConfig
+from train.optim import OptimizerConfig
+
+EXPERIMENT = DenoiseExperiment(
+    name="denoise-base",
+    size="base",
+    crop=64,
+    loop=LoopConfig(steps=1500, batch=8, validate_every=500),
+    optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
+)

@@ -1,0 +1,19 @@
+"""Photofinishing in the style "warm", defined by ``train.targets.STYLES``; starts from the networks of "natural".
+
+python3 dev.py run -m train configs/warm.py --folder runs/warm
+"""
+
+from pathlib import Path
+
+from train.loop import LoopConfig
+from train.optim import OptimizerConfig
+from train.photofinish import PhotofinishExperiment
+
+EXPERIMENT = PhotofinishExperiment(
+    name="warm",
+    style="warm",
+    start=Path("runs/natural/best.safetensors"),
+    size=(96, 128),
+    loop=LoopConfig(steps=60, batch=4, validate_every=30, log_every=10),
+    optim=OptimizerConfig(learning_rate=1e-3, l2=1e-7, clip_norm=1.0, warmup=10, ema=0.98),
+)
