@@ -11,6 +11,6 @@ EXPERIMENT = DenoiseExperiment(
     name="denoise-base",
     size="base",
     crop=64,
-    loop=LoopConfig(steps=1500, batch=8, validate_every=500),
+    loop=LoopConfig(steps=800, batch=8, validate_every=400),
     optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
 )

@@ -16,6 +16,12 @@ RGB_TO_YCBCR = np.array(
 YCBCR_TO_RGB = np.array([[1.0, 0.0, 1.5748], [1.0, -0.1873, -0.4681], [1.0, 1.8556, 0.0]], np.float32)
 """Inverse of :data:`RGB_TO_YCBCR`, to the four digits that the paper's system uses (off by 5e-5)."""
 
+SRGB_TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
+    np.float32,
+)
+"""Linear sRGB to XYZ, D65. Lindbloom, rgbxyz.com."""
+
 LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
 """ITU-R BT.601 luma: the guide of guided upsampling and of the bilateral solver. Sums to .9999."""
 

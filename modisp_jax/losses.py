@@ -23,17 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import apply_matrix, rgb_to_ycbcr
+from modisp_jax.color import SRGB_TO_XYZ, apply_matrix, rgb_to_ycbcr
 from modisp_jax.nets.vgg import normalize_imagenet, vgg_features
 from modisp_jax.numerics import clip, clip01, power, safe_divide, safe_sqrt
 from modisp_jax.ops.lut import map_chroma
 from modisp_jax.resample import resize_bilinear
-
-SRGB_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
-    np.float32,
-)
-"""Linear sRGB to XYZ, D65. Lindbloom, rgbxyz.com."""
 
 WHITE_D65 = np.array([0.95047, 1.0, 1.08883], np.float32)
 """XYZ of D65 white, 2 degrees."""

@@ -11,17 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import apply_matrix, srgb_decode
+from modisp_jax.color import SRGB_TO_XYZ, apply_matrix, srgb_decode
 from modisp_jax.noise import NoiseProfiles, add_noise, generic_noise, noise_level, read_noise_profiles, read_table
 from modisp_jax.numerics import clip, clip01, power, safe_divide
 from modisp_jax.ops.demosaic import demosaic_malvar, mosaic
 from modisp_jax.types import Raw, check_image
-
-SRGB_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
-    np.float32,
-)
-"""Linear sRGB to XYZ (D65), IEC 61966-2-1."""
 
 DUV_PER_TINT = 0.0005
 """Distance from the Planckian locus in CIE 1960 uv of one unit of tint."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.config import DENOISERS, PipelineConfig
+from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01, safe_sqrt
 from modisp_jax.params import init_params
 from modisp_jax.stages import restore
@@ -20,6 +21,7 @@ from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.sheet import columns
+from train.transforms import middle
 
 FLOOR = 1e-8
 """Squared error under which a decibel more counts for little."""
@@ -165,15 +167,3 @@ class Validation:
             show = lambda x: np.clip(2.5 * np.asarray(x) / np.asarray(raw.illuminant), 0, 1) ** (1 / 2.2)  # noqa: B023, E731
             rows.append([show(raw.image), show(self.net(params, raw.image)), show(clean)])
         return columns(rows, ["noisy, ISO 12800", "denoised", "clean"])
-
-
-def middle(photo, size):
-    """The middle [h, w, 3] of a uint8 photo as float32 in [0, 1]; no larger than it is, and of even size."""
-    h, w = (min(want, got) // 2 * 2 for want, got in zip(size, photo.shape[:2], strict=True))
-    top, left = (photo.shape[0] - h) // 2, (photo.shape[1] - w) // 2
-    return photo[top : top + h, left : left + w].astype(np.float32) / 255.0
-
-
-def psnr(x, target):
-    """Peak signal-to-noise ratio in dB for a range of 1."""
-    return float(-10 * np.log10(np.mean(np.square(np.asarray(x, np.float64) - np.asarray(target, np.float64)))))

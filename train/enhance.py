@@ -12,6 +12,7 @@ from modisp_jax.checkpoints import load_params
 from modisp_jax.config import ENHANCEMENT, PipelineConfig, RenderConfig
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import l1
+from modisp_jax.metrics import psnr
 from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import init_params, nafnet_config
 from modisp_jax.pipeline import shrink
@@ -22,14 +23,13 @@ from modisp_jax.types import Edits, as_float32
 from modisp_jax.unprocess import UnprocessConfig, unprocess
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
-from train.denoise import middle, psnr
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.sheet import columns
 from train.targets import STYLES, render_target
-from train.transforms import RandomCrop, RandomFlip
+from train.transforms import RandomCrop, RandomFlip, middle
 
 DETAIL_WINDOW = 9
 """Side in pixels of the mean that is taken away from what the detail loss compares."""
@@ -173,7 +173,7 @@ class Validation:
         """The middles of the photos: input, enhanced, target."""
         rows = []
         for sample in self.samples[:6]:
-            top, left = (n // 2 - 80 for n in sample["raw"].shape[:2])
+            top, left = (max(0, n // 2 - 80) for n in sample["raw"].shape[:2])
             shown = (sample["raw"], np.asarray(self.net(params, sample["raw"])), sample["srgb"])
             rows.append([x[top : top + 160, left : left + 240] for x in shown])
         return columns(rows, ["upsampled", "enhanced", "target"], height=320)

@@ -11,6 +11,7 @@ from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
+from modisp_jax.metrics import psnr
 from modisp_jax.noise import add_noise
 from modisp_jax.params import init_params, nafnet_config
 from modisp_jax.pipeline import shrink
@@ -21,7 +22,6 @@ from modisp_jax.unprocess import UnprocessConfig, draw_shot, scene_linear, to_ca
 from train.augment import RandomView
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
-from train.denoise import middle, psnr
 from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
@@ -29,6 +29,7 @@ from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.sheet import columns
 from train.targets import STYLES, render_target
+from train.transforms import middle
 
 RESIDUAL_NOISE = 0.1
 """Share of the noise's variance that denoising and shrinking leave."""
@@ -182,8 +183,8 @@ class Validation:
             luma = {name: ev(mean_luma(getattr(finished, name))) for name in ("gained", "global_tone", "local_tone")}
             rows.append(
                 {
-                    "score": psnr(finished.srgb, target),
-                    "neutral": psnr(np.asarray(linear) ** (1 / 2.2), target),
+                    "score": float(psnr(finished.srgb, target)),
+                    "neutral": float(psnr(linear ** (1 / 2.2), target)),
                     "gain": float(look.gain),
                     "gamma": float(1 / look.inverse_gamma),
                     "gtm_ev": abs(float(luma["global_tone"] - luma["gained"])),

@@ -97,6 +97,13 @@ def resize_area(x, size, method="box"):
     return np.stack([np.asarray(plane.resize(size[::-1], kernel)) for plane in planes], axis=-1)
 
 
+def middle(photo, size):
+    """The middle [h, w, 3] of a uint8 photo as float32 in [0, 1]; no larger than it is, and of even size."""
+    h, w = (min(want, got) // 2 * 2 for want, got in zip(size, photo.shape[:2], strict=True))
+    top, left = (photo.shape[0] - h) // 2, (photo.shape[1] - w) // 2
+    return photo[top : top + h, left : left + w].astype(np.float32) / np.float32(255)
+
+
 def _each(images, change):
     return {key: None if x is None else change(x) for key, x in images.items()}
 
