@@ -1,6 +1,7 @@
 """Training of detail enhancement on what the frozen stages before it make."""
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -123,21 +124,27 @@ def task(experiment):
 
 
 def make_front(experiment, cameras):
-    """(key, finished photo) -> (what the stages before enhancement make of it, what it should be), jitted."""
+    """(key, finished photo) -> (what the stages before enhancement make of it, what it should be)."""
     renderer = STYLES[experiment.style]
     denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
     finish = load_params("neutral" if experiment.photofinish is None else str(experiment.photofinish))["photofinish"]
 
-    @jax.jit
     def front(key, srgb):
-        raw, clean = unprocess(key, srgb, cameras, experiment.shots)
-        image = raw.image if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
-        linear, scene = (to_linear_srgb(x, raw.illuminant, raw.ccm) for x in (image, clean))
-        small = shrink(linear)
-        finished = finish_by_networks(finish, small, as_float32(Edits()), RenderConfig())[1].srgb
-        return guided_upsample(small, finished, linear), srgb if renderer is None else render_target(renderer, scene)
+        upsampled, scene = render_front(key, srgb, cameras, denoiser, finish, experiment.shots)
+        return upsampled, srgb if renderer is None else render_target(renderer, scene)
 
     return front
+
+
+@functools.partial(jax.jit, static_argnames="shots")
+def render_front(key, srgb, cameras, denoiser, finish, shots):
+    """The stages before enhancement on an unprocessed photo: (their picture, linear sRGB without noise), full size."""
+    raw, clean = unprocess(key, srgb, cameras, shots)
+    image = raw.image if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
+    linear, scene = (to_linear_srgb(x, raw.illuminant, raw.ccm) for x in (image, clean))
+    small = shrink(linear)
+    finished = finish_by_networks(finish, small, as_float32(Edits()), RenderConfig())[1].srgb
+    return guided_upsample(small, finished, linear), scene
 
 
 def prepare(folder, size, front, *, seed):

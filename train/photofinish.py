@@ -1,6 +1,7 @@
 """Training of photofinishing: one set of networks a style."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -145,6 +146,15 @@ def simulate(key, photo, cameras, shots):
     return tuple(to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (noisy, camera_rgb))
 
 
+@functools.partial(jax.jit, static_argnames="shots")
+def front(key, photo, cameras, denoiser, shots):
+    """The stages before photofinishing on an unprocessed photo: (linear, the same without noise, the photo), small."""
+    raw, clean = unprocess(key, photo, cameras, shots)
+    image = clean if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
+    linear, scene = (shrink(to_linear_srgb(x, raw.illuminant, raw.ccm)) for x in (image, clean))
+    return linear, scene, shrink(photo)
+
+
 class Validation:
     """The validation photos' middles through the whole front of the pipeline, with seeds that training never draws."""
 
@@ -154,26 +164,17 @@ class Validation:
     def __init__(self, experiment, cameras, renderer):
         photos = PhotoFolder(experiment.val_photos)
         denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
-
-        @jax.jit
-        def make(key, srgb):
-            raw, clean = unprocess(key, srgb, cameras, experiment.shots)
-            image = raw.image if denoiser is not None else clean
-            if denoiser is not None:
-                image = restore.denoise(denoiser, image, nafnet_config(denoiser))
-            small = [shrink(to_linear_srgb(x, raw.illuminant, raw.ccm)) for x in (image, clean)]
-            target = shrink(srgb) if renderer is None else render_target(renderer, small[1])
-            return small[0], target
-
         self.pairs = []
         keys = jax.random.split(jax.random.key(self.SEED), len(photos))
         for i, key in enumerate(keys):
             photo = photos[i]["srgb"]
             size = (self.SHORT, self.LONG) if photo.shape[0] < photo.shape[1] else (self.LONG, self.SHORT)
-            self.pairs.append(make(key, middle(photo, size)))
-        self.finish = jax.jit(
-            lambda params, x: finish_by_networks(params["photofinish"], x, as_float32(Edits()), RenderConfig())
-        )
+            linear, scene, finished = front(key, middle(photo, size), cameras, denoiser, experiment.shots)
+            self.pairs.append((linear, finished if renderer is None else render_target(renderer, scene)))
+
+    def finish(self, params, linear):
+        """(Look, FinishedStages) that the networks make of a small linear picture."""
+        return finish_by_networks(params["photofinish"], linear, as_float32(Edits()), RenderConfig())
 
     def numbers(self, params):
         """Mean PSNR (``score``) and that of the neutral rendering, in dB; what the coefficients and mean luma do."""

@@ -5,6 +5,7 @@ are ours, and are documented here and in docs/weights.md.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,7 @@ STYLES = {
 """Renderers by style."""
 
 
+@functools.partial(jax.jit, static_argnames="renderer")
 def render_target(renderer, linear):
     """The finished picture that a style's networks should make of a photo.
 
