@@ -10,7 +10,8 @@ from train.optim import OptimizerConfig
 EXPERIMENT = DenoiseExperiment(
     name="denoise-base",
     size="base",
+    first_speeds=1.0,
     crop=64,
-    loop=LoopConfig(steps=800, batch=8, validate_every=400),
+    loop=LoopConfig(steps=600, batch=8, validate_every=300),
     optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
 )

@@ -3,6 +3,8 @@
 python3 dev.py run -m train configs/denoise_lite.py --folder runs/denoise-lite
 """
 
+from pathlib import Path
+
 from train.denoise import DenoiseExperiment
 from train.loop import LoopConfig
 from train.optim import OptimizerConfig
@@ -10,7 +12,9 @@ from train.optim import OptimizerConfig
 EXPERIMENT = DenoiseExperiment(
     name="denoise-lite",
     size="lite",
+    start=Path("runs/denoise-lite-noise/best.safetensors"),
+    first_speeds=1.0,
     crop=64,
-    loop=LoopConfig(steps=4000, batch=8, validate_every=500),
+    loop=LoopConfig(steps=1500, batch=8, validate_every=500),
     optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
 )

@@ -108,5 +108,5 @@ def box_mean(x, size):
     radius = size // 2
     padded = pad_reflect(x, radius)
     ones = (1, 1, 1)
-    total = jax.lax.reduce_window(padded, jnp.zeros((), x.dtype), jax.lax.add, (size, size, 1), ones, "valid")
+    total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (size, size, 1), ones, "valid")
     return total / (size * size)

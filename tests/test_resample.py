@@ -161,3 +161,27 @@ def test_the_quarter_image_agrees_with_the_published_one(vectors):
     reference = vectors("pipeline_style0")
     quarter = resample.resize_bilinear(reference["default/lsrgb"], (96, 144))
     np.testing.assert_allclose(quarter, reference["default/lsrgb_quarter"], atol=1e-6)
+
+
+def test_a_box_mean_can_be_differentiated():
+    """The gradient of a mean's sum is the transposed mean: all ones inside, and the whole is kept."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 11, 2)), jnp.float32)
+    gradient = jax.grad(lambda x: resample.box_mean(x, 5).sum())(x)
+    np.testing.assert_allclose(gradient[4, 5], 1.0, rtol=1e-5)
+    np.testing.assert_allclose(gradient.sum(), x.size, rtol=1e-5)
+
+
+@pytest.mark.parametrize("align", ["corners", "centers"])
+@pytest.mark.parametrize("size", [(3, 4), (7, 5), (14, 19)])
+def test_the_gradient_of_a_resize_is_its_transpose(align, size):
+    rng = np.random.default_rng(0)
+    x, y = (jnp.asarray(rng.normal(size=(*shape, 2)), jnp.float32) for shape in ((7, 9), size))
+    resized, transpose = jax.vjp(lambda x: resample.resize_bilinear(x, size, align=align), x)
+    np.testing.assert_allclose(jnp.vdot(resized, y), jnp.vdot(x, transpose(y)[0]), rtol=2e-5)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (1, 3), (4, 4), (9, 2)])
+def test_both_ways_of_mirroring_agree(before, after):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6, 2)), jnp.float32)
+    rows, columns = (resample.reflect_index(n, before, after) for n in x.shape[:2])
+    np.testing.assert_array_equal(resample.pad_reflect(x, before, after), x[rows][:, columns])

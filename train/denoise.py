@@ -1,6 +1,7 @@
 """Training of denoisers on photos that ``unprocess`` turns back into raw."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -8,27 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.checkpoints import load_params
 from modisp_jax.config import DENOISERS, PipelineConfig
 from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01, safe_sqrt
 from modisp_jax.params import init_params
 from modisp_jax.stages import restore
-from modisp_jax.unprocess import UnprocessConfig, at_speed, draw_shot, take_shot, unprocess
+from modisp_jax.unprocess import UnprocessConfig, at_speed, draw_shot, scene_linear, take_shot, to_camera
 from train.augment import RandomZoomCrop
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
+from train.provenance import provenance
 from train.sheet import columns
 from train.transforms import middle
 
 FLOOR = 1e-8
 """Squared error under which a decibel more counts for little."""
-
-FIRST_SPEEDS = 0.15
-"""Share of the range of speeds, from the highest down, that training starts with. A network that cannot yet tell noise
-from detail is punished most for what it does to clean photos, and would learn to do nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +46,14 @@ class DenoiseExperiment:
     """Folder with color_matrices_d65.tsv and noise_profiles.tsv; None draws from the made-up cameras."""
     crop: int = 128
     """Side of the training patches in pixels."""
+    target: Literal["scene", "clean"] = "scene"
+    """``scene``: the camera's picture before the mosaic, as in the paper, so that what demosaicing does to edges counts
+    as noise too. ``clean``: the same mosaic demosaiced without noise."""
+    start: Path | None = None
+    """Weights to start from; None starts as the identity."""
+    first_speeds: float = 0.15
+    """Share of the range of speeds, from the highest down, that training starts with; all of it from half time on. A
+    network that cannot yet tell noise from detail is punished most for what it does to clean photos."""
     zoom: tuple[float, float] = (1.0, 2.0)
     """Range of enlargement of the photos."""
     val_crop: tuple[int, int] = (256, 384)
@@ -77,20 +84,22 @@ def task(experiment):
     validation = Validation(experiment, config, cameras)
 
     def init(key):
+        if experiment.start is not None:
+            return {"denoise": load_params(str(experiment.start))["denoise"]}
         return {"denoise": init_params(key, PipelineConfig(config, None, None))["denoise"]}
 
     def loss(params, context, batch, keys, progress):
         params = for_compute(params, experiment.compute_dtype)
-        share = jnp.minimum(FIRST_SPEEDS + (1.0 - FIRST_SPEEDS) * progress / 0.5, 1.0)
+        share = jnp.minimum(experiment.first_speeds + (1.0 - experiment.first_speeds) * progress / 0.5, 1.0)
         highest = experiment.shots.iso[1]
 
         def one(srgb, key):
             shot_key, exposure_key = jax.random.split(key)
             shot = draw_shot(shot_key, context, experiment.shots)
             shot = at_speed(shot, highest * (shot.iso / highest) ** share)
-            raw, clean = take_shot(exposure_key, srgb.astype(jnp.float32) / 255.0, shot)
+            raw, target = picture(exposure_key, srgb.astype(jnp.float32) / 255.0, shot, experiment.target)
             output = restore.denoise(params["denoise"], raw.image, config)
-            return decibels(output, raw.image, clean)
+            return decibels(output, raw.image, target)
 
         linear, dark = jax.vmap(one)(batch["srgb"], keys)
         return (linear + dark).mean() / 2, {"linear_db": linear.mean(), "dark_db": dark.mean()}
@@ -111,9 +120,18 @@ def task(experiment):
         card={
             "name": experiment.name,
             "what": f"denoiser, NAFNet {experiment.size}, for unknown cameras, ISO 50 to 12800",
+            "uses": provenance(start=experiment.start),
             "data": f"photos unprocessed with cameras drawn at random ({len(photos)} photos)",
         },
     )
+
+
+def picture(key, srgb, shot, target):
+    """A shot of a finished photo: (Raw, what denoising should make of it), see ``DenoiseExperiment.target``."""
+    raw, clean = take_shot(key, srgb, shot)
+    if target == "clean":
+        return raw, clean
+    return raw, to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
 
 
 def decibels(output, noisy, clean):
@@ -145,10 +163,15 @@ class Validation:
         self.pairs = {}
         for speed in self.SPEEDS:
             shots = dataclasses.replace(experiment.shots, iso=(speed, speed))
-            make = jax.jit(lambda key, srgb, shots=shots: unprocess(key, srgb, cameras, shots))
+            make = jax.jit(functools.partial(self._pair, cameras=cameras, shots=shots, target=experiment.target))
             keys = jax.random.split(jax.random.key(self.SEED), len(middles))
             self.pairs[speed] = [make(key, srgb) for key, srgb in zip(keys, middles, strict=True)]
         self.net = jax.jit(lambda params, raw: clip01(restore.denoise(params["denoise"], raw, config)))
+
+    @staticmethod
+    def _pair(key, srgb, *, cameras, shots, target):
+        shot_key, exposure_key = jax.random.split(key)
+        return picture(exposure_key, srgb, draw_shot(shot_key, cameras, shots), target)
 
     def numbers(self, params):
         """PSNR of the input and gain over it in dB, per speed; ``score`` is the mean gain."""

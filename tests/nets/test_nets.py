@@ -6,7 +6,7 @@ import pytest
 import modisp_jax as mj
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig
 from modisp_jax.nets import photofinish
-from modisp_jax.nets.layers import DepthwiseConv, GroupNorm
+from modisp_jax.nets.layers import DepthwiseConv, GroupNorm, convolve
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.params import count_params
 from tests.samples import numbered_params, photo
@@ -106,3 +106,34 @@ def test_vmap_is_the_loop():
     restore = numbered_nafnet(NAFNetConfig(2, (1,), 1, (1,)), images[0])
     loop = jnp.stack([jax.jit(restore)(image) for image in images])
     np.testing.assert_allclose(jax.jit(jax.vmap(restore))(images), loop, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_convolution_differentiates_as_xla_does(size):
+    """Our gradient of the kernel, one matrix product an offset, against autodiff of the plain convolution, batched."""
+    rng = np.random.default_rng(0)
+    x, dy = (jnp.asarray(rng.normal(size=(2, 7, 9, c)), jnp.float32) for c in (4, 6))
+    kernel = jnp.asarray(rng.normal(size=(size, size, 4, 6)), jnp.float32)
+
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x[None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+        )[0]
+
+    def gradients(function):
+        batched = lambda x, kernel: jnp.vdot(jax.vmap(function, (0, None))(x, kernel), dy)  # noqa: E731
+        return jax.grad(batched, argnums=(0, 1))(x, kernel)
+
+    for ours, theirs in zip(gradients(convolve), gradients(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [384, 192, 128])
+def test_the_grid_networks_input_is_read_off_its_name(side):
+    config = mj.PipelineConfig(None, mj.PhotofinishConfig(grid_input=side), None)
+    params = mj.init_params(KEY, config)
+    assert mj.config_of(params) == config
+    assert count_params(params) == 207_224
+    small = jnp.asarray(photo(24, 32)) ** 2.2
+    neutral = mj.apply_look(mj.predict_look(params["photofinish"], small), small)
+    np.testing.assert_allclose(neutral, small ** (1 / 2.2), atol=2e-3)
