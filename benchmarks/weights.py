@@ -4,8 +4,8 @@
 
 Denoisers on unprocessed validation photos, beside a published one where its checkpoint is named; each style's
 photofinishing against its target and the neutral rendering; whether each stage does what its name says;
-enhancement's gain at full size. Photos, cameras and seeds are those of training's validation (``train/``), which
-training never draws.
+enhancement's gain at full size, as its training validated it (from the card). Photos, cameras and seeds are those of
+training's validation (``train/``), which training never draws.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.common import machine, write_results
-from modisp_jax.checkpoints import SIZES, STYLES, WEIGHTS, load_params
+from modisp_jax.checkpoints import SIZES, STYLES, WEIGHTS, load_params, read_card
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.config import RenderConfig
 from modisp_jax.look import finish_by_networks
@@ -32,7 +32,7 @@ from modisp_jax.stages import restore
 from modisp_jax.torch_import import import_torch
 from modisp_jax.types import Edits, as_float32
 from modisp_jax.unprocess import draw_shot, scene_linear, take_shot, to_camera
-from train import denoise, enhance, photofinish
+from train import denoise, photofinish
 from train.cameras import cameras_of
 from train.data import PhotoFolder
 from train.targets import STYLES as RENDERERS
@@ -150,18 +150,6 @@ def effect(full, without):
     )
 
 
-def enhancements(style, cameras, photos, tables):
-    """Enhancement's PSNR before and after at full size (the middle 576 x 1024), behind the lite denoiser."""
-    lite = WEIGHTS / "denoise-lite.safetensors"
-    file = WEIGHTS / f"style-{style}.safetensors"
-    experiment = enhance.EnhanceExperiment(
-        style=style, denoiser=lite, photofinish=file, val_photos=photos, tables=tables, size=(576, 1024)
-    )
-    front = enhance.make_front(experiment, cameras)
-    samples = enhance.prepare(photos, experiment.size, front, seed=2**31)
-    return enhance.Validation(samples).numbers({"enhance": load_params(style=style)["enhance"]})
-
-
 def tables_of(results):
     """The page's tables by name."""
     speeds = denoise.Validation.SPEEDS
@@ -223,8 +211,7 @@ def main():
     for style in options.styles:
         results["styles"][style] = style_numbers(style, finishing, cameras)
         print(style, results["styles"][style], file=sys.stderr, flush=True)
-        if "enhance" in load_params(style=style):
-            results["enhancement"][style] = enhancements(style, cameras, options.photos, options.tables)
+        results["enhancement"][style] = read_card(WEIGHTS / f"style-{style}.safetensors")["numbers"].get("enhance")
     page = PAGE.read_text(encoding="utf-8")
     for name, table in tables_of(results).items():
         print(f"\n{table}")
