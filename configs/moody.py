@@ -1,6 +1,8 @@
 """Photofinishing in the style "moody", defined by ``train.targets.STYLES``; starts from the networks of "natural".
 
-python3 dev.py run -m train configs/moody.py --folder runs/moody
+    python3 dev.py run -m train configs/moody.py --folder runs/moody
+
+About 7 minutes on one of two busy cores. Expect 29.21 dB, the neutral rendering has 25.53.
 """
 
 from pathlib import Path

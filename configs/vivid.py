@@ -1,6 +1,8 @@
 """Photofinishing in the style "vivid", defined by ``train.targets.STYLES``; starts from the networks of "natural".
 
-python3 dev.py run -m train configs/vivid.py --folder runs/vivid
+    python3 dev.py run -m train configs/vivid.py --folder runs/vivid
+
+About 6 minutes on one of two busy cores. Expect 28.85 dB, the neutral rendering has 20.87.
 """
 
 from pathlib import Path
