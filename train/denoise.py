@@ -129,9 +129,12 @@ def task(experiment):
 def picture(key, srgb, shot, target):
     """A shot of a finished photo: (Raw, what denoising should make of it), see ``DenoiseExperiment.target``."""
     raw, clean = take_shot(key, srgb, shot)
-    if target == "clean":
-        return raw, clean
-    return raw, to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
+    return raw, clean if target == "clean" else before_mosaic(srgb, shot)
+
+
+def before_mosaic(srgb, shot):
+    """The camera's picture [H, W, 3] of a finished photo before mosaic and noise."""
+    return to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
 
 
 def decibels(output, noisy, clean):

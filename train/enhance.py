@@ -21,9 +21,10 @@ from modisp_jax.resample import box_mean
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Edits, as_float32
-from modisp_jax.unprocess import UnprocessConfig, unprocess
+from modisp_jax.unprocess import UnprocessConfig, draw_shot, take_shot
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
+from train.denoise import before_mosaic
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
@@ -138,10 +139,12 @@ def make_front(experiment, cameras):
 
 @functools.partial(jax.jit, static_argnames="shots")
 def render_front(key, srgb, cameras, denoiser, finish, shots):
-    """The stages before enhancement on an unprocessed photo: (their picture, linear sRGB without noise), full size."""
-    raw, clean = unprocess(key, srgb, cameras, shots)
+    """The stages before enhancement on an unprocessed photo: (their picture, the scene before the mosaic)."""
+    shot_key, exposure_key = jax.random.split(key)
+    shot = draw_shot(shot_key, cameras, shots)
+    raw, _ = take_shot(exposure_key, srgb, shot)
     image = raw.image if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
-    linear, scene = (to_linear_srgb(x, raw.illuminant, raw.ccm) for x in (image, clean))
+    linear, scene = (to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (image, before_mosaic(srgb, shot)))
     small = shrink(linear)
     finished = finish_by_networks(finish, small, as_float32(Edits()), RenderConfig())[1].srgb
     return guided_upsample(small, finished, linear), scene

@@ -19,10 +19,11 @@ from modisp_jax.pipeline import shrink
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Edits, as_float32
-from modisp_jax.unprocess import UnprocessConfig, draw_shot, scene_linear, to_camera, unprocess
+from modisp_jax.unprocess import UnprocessConfig, draw_shot, scene_linear, take_shot, to_camera
 from train.augment import RandomView
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
+from train.denoise import before_mosaic
 from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
@@ -95,6 +96,8 @@ def task(experiment):
         if experiment.start is not None:
             found = load_params(str(experiment.start))["photofinish"]
             params |= {stage: found[stage] for stage in params if stage in found}
+        if renderer is not None and renderer.saturation == 0:
+            params["chroma"] = without_colour(params["chroma"])
         return {"photofinish": params}
 
     def loss(params, context, batch, keys, progress):
@@ -137,6 +140,14 @@ def task(experiment):
     )
 
 
+def without_colour(chroma):
+    """Parameters of a chroma network whose map is grey everywhere, exactly: base LUT and last layer zero.
+
+    For black and white it need not be learned, and colours that no training photo has would be left in.
+    """
+    return chroma | jax.tree.map(jnp.zeros_like, {name: chroma[name] for name in ("base_lut_cbcr", "head")})
+
+
 def simulate(key, photo, cameras, shots):
     """What photofinishing would see of a photo: (linear sRGB with what noise is left, the same without), [h, w, 3]."""
     shot_key, noise_key = jax.random.split(key)
@@ -148,10 +159,12 @@ def simulate(key, photo, cameras, shots):
 
 @functools.partial(jax.jit, static_argnames="shots")
 def front(key, photo, cameras, denoiser, shots):
-    """The stages before photofinishing on an unprocessed photo: (linear, the same without noise, the photo), small."""
-    raw, clean = unprocess(key, photo, cameras, shots)
+    """The stages before photofinishing on an unprocessed photo, small: (linear, before the mosaic, finished)."""
+    shot_key, exposure_key = jax.random.split(key)
+    shot = draw_shot(shot_key, cameras, shots)
+    raw, clean = take_shot(exposure_key, photo, shot)
     image = clean if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
-    linear, scene = (shrink(to_linear_srgb(x, raw.illuminant, raw.ccm)) for x in (image, clean))
+    linear, scene = (shrink(to_linear_srgb(x, shot.illuminant, shot.ccm)) for x in (image, before_mosaic(photo, shot)))
     return linear, scene, shrink(photo)
 
 
