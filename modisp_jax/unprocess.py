@@ -171,7 +171,7 @@ def scene_linear(srgb, exposure, contrast):
 
     ``y = srgb_decode((1 - s) v + s smoothstep^-1(v))``, then ``x = e y / (1 - (1 - e) y^3)`` with ``e = 2^-exposure``:
     midtones come down by the exposure while white stays white, the inverse of a camera's shoulder. Both are monotone
-    and keep 0 and 1 (to 5e-5: the S-curve's slope at its ends is cut off).
+    and keep 0 and 1 (black to 5e-5, white to .01: the S-curve's slope at its ends is cut off).
 
     Args:
       srgb: [..., 3], clipped to [0, 1].

@@ -85,7 +85,7 @@ def test_the_curve_is_neutral_monotone_and_keeps_black_and_white():
             y = scene_linear(v, exposure, contrast)
             assert (jnp.diff(y) >= 0).all()
             assert y[0] == pytest.approx(0, abs=5e-5)  # asin's slope at the end is cut off
-            assert y[-1] == pytest.approx(1, abs=1e-3)
+            assert y[-1] == pytest.approx(1, abs=1e-2)
     # In the shadows the exposure is a factor.
     np.testing.assert_allclose(scene_linear(0.1, 1.0, 0.0), srgb_decode(0.1) / 2, rtol=1e-2)
 
