@@ -31,7 +31,7 @@ from modisp_jax.params import nafnet_config
 from modisp_jax.stages import restore
 from modisp_jax.torch_import import import_torch
 from modisp_jax.types import Edits, as_float32
-from modisp_jax.unprocess import draw_shot, scene_linear, take_shot, to_camera
+from modisp_jax.unprocess import before_mosaic, draw_and_take
 from train import denoise, photofinish
 from train.cameras import cameras_of
 from train.data import PhotoFolder
@@ -48,8 +48,8 @@ def denoisers(experiment, cameras, published):
     """Mean PSNR in dB of the input and of each denoiser's output: by enlargement of the photos, target and ISO.
 
     Photos as they are have edges that no sensor's demosaicing leaves whole; enlarged twice they are as soft, pixel by
-    pixel, as what a lens draws. ``clean`` is the same mosaic demosaiced without noise, what ours are trained towards;
-    ``scene`` the picture before the mosaic, what the published ones are trained towards.
+    pixel, as what a lens draws. ``clean`` is the same mosaic demosaiced without noise; ``scene`` the picture before
+    the mosaic, what they are trained towards.
     """
     sets = {f"denoise-{size}": load_params(size)["denoise"] for size in SIZES}
     if published is not None:
@@ -84,10 +84,8 @@ def _restore(params, raw, *, config):
 
 def _pictures(key, srgb, *, cameras, shots):
     """What ``unprocess`` makes of a photo, and the camera's picture before the mosaic: (noisy, clean, scene)."""
-    shot_key, exposure_key = jax.random.split(key)
-    shot = draw_shot(shot_key, cameras, shots)
-    raw, clean = take_shot(exposure_key, srgb, shot)
-    return raw.image, clean, to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
+    shot, raw, clean = draw_and_take(key, srgb, cameras, shots)
+    return raw.image, clean, before_mosaic(srgb, shot)
 
 
 def style_numbers(style, experiment, cameras):

@@ -22,6 +22,9 @@ SRGB_TO_XYZ = np.array(
 )
 """Linear sRGB to XYZ, D65. Lindbloom, rgbxyz.com."""
 
+WHITE_D65 = np.array([0.95047, 1.0, 1.08883], np.float32)
+"""XYZ of D65 white, 2 degrees."""
+
 LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
 """ITU-R BT.601 luma: the guide of guided upsampling and of the bilateral solver. Sums to .9999."""
 
@@ -60,3 +63,9 @@ def srgb_decode(srgb):
     """sRGB values [...] in [0, 1] to linear light. IEC 61966-2-1."""
     srgb = clip(srgb, 0.0, 1.0)
     return jnp.where(srgb <= 0.04045, srgb / 12.92, power((srgb + 0.055) / 1.055, 2.4))
+
+
+def lab_of(f):
+    """CIE Lab [..., 3] from its f(X / Xn), f(Y / Yn), f(Z / Zn) [..., 3]; what f does near black is the caller's."""
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)

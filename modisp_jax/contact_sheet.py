@@ -9,12 +9,13 @@ import numpy as np
 
 from modisp_jax.checkpoints import list_styles
 from modisp_jax.describe import explain
-from modisp_jax.io.images import FORMATS, apply_orientation, quantize, write_image
+from modisp_jax.io.images import FORMATS, apply_orientation, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.pipeline import render
 from modisp_jax.raw import read_raw
 from modisp_jax.render_files import FAILURES, load_style
 from modisp_jax.resample import mean_pool
+from modisp_jax.sheet import draw_sheet
 
 NAME = "styles.jpg"
 """The sheet's name in a folder."""
@@ -23,9 +24,6 @@ SIDE = 512
 """Longest side of a thumbnail in pixels."""
 
 COLUMNS = 3
-MARGIN = 16
-LINE = 22
-"""Height of a line of a caption in pixels."""
 
 
 def show_styles(thumbnails, photo, *, params, overwrite):
@@ -58,43 +56,11 @@ def show_styles(thumbnails, photo, *, params, overwrite):
         except FAILURES as error:
             raise ValueError(explain(error, "the built-in scene" if photo is None else photo)) from None
         upright = {name: apply_orientation(np.asarray(image), orientation) for name, image in pictures.items()}
-        write_image(target, draw_sheet([(name, styles[name], image) for name, image in upright.items()]))
+        rows = [list(upright)[i : i + COLUMNS] for i in range(0, len(upright), COLUMNS)]
+        cells = [[((name, styles[name]), upright[name]) for name in row] for row in rows]
+        write_image(target, draw_sheet([("", row) for row in cells]))
         print(f"{target}: {len(styles)} styles", file=sys.stderr, flush=True)
     return 0
-
-
-def draw_sheet(thumbnails):
-    """Pictures of one size, in rows, with captions.
-
-    Args:
-      thumbnails: list of (name, description, sRGB picture [h, w, 3] in [0, 1]).
-
-    Returns:
-      The sheet, sRGB [H, W, 3] float32 in [0, 1].
-    """
-    from PIL import Image, ImageDraw, ImageFont
-
-    height, width = thumbnails[0][2].shape[:2]
-    step = np.array([width + MARGIN, height + 2 * LINE + MARGIN])
-    columns = min(COLUMNS, len(thumbnails))
-    rows = -(-len(thumbnails) // columns)
-    sheet = Image.new("RGB", tuple(int(n) for n in MARGIN + step * (columns, rows)), (32, 32, 32))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for k, (name, what, picture) in enumerate(thumbnails):
-        x, y = (int(n) for n in MARGIN + step * (k % columns, k // columns))
-        sheet.paste(Image.fromarray(quantize(picture)), (x, y))
-        draw.text((x, y + height + 2), name, font=font, fill=(255, 255, 255))
-        draw.text((x, y + height + 2 + LINE), _fitting(what, font, width), font=font, fill=(176, 176, 176))
-    return np.asarray(sheet, np.float32) / 255.0
-
-
-def _fitting(text, font, width):
-    """As much of a text as is no wider than ``width`` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
 
 
 def _scene():

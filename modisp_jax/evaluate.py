@@ -16,17 +16,19 @@ from modisp_jax import __version__
 from modisp_jax.color import srgb_encode
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
-from modisp_jax.io.images import FORMATS, apply_orientation, quantize, read_image, replacing
+from modisp_jax.io.images import FORMATS, apply_orientation, quantize, read_image, replacing, write_image
 from modisp_jax.metrics import delta_e2000, lpips, psnr, ssim
 from modisp_jax.pipeline import render, render_stages, shrink
 from modisp_jax.raw import read_raw
 from modisp_jax.render_files import FAILURES, load_style
+from modisp_jax.sheet import draw_sheet
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.vgg_file import WITHOUT_LPIPS, load_lpips
 
 METRICS = {"psnr": "PSNR dB", "ssim": "SSIM", "delta_e2000": "dE2000", "lpips": "LPIPS"}
 FORMAT = "modisp_jax evaluation 1"
-CELL, MARGIN, CAPTION = 384, 8, 22  # pixels of the sheet
+CELL = 384
+"""Longest side of the sheet's pictures in pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,11 +304,11 @@ def _plain_view(raw):
 
 
 def _sheet_row(view, picture, target):
-    """A case's pictures for the sheet: (title, Pillow image) of input (where there is one), picture, target, error."""
+    """A case's cells of the sheet: input (where there is one), picture, target, error."""
     images = {"picture": picture, "target": target, "difference x 4": 4 * np.abs(picture - target)}
     if view is not None:
         images = {"input": view(), "rendering": images.pop("picture"), **images}
-    return [(title, _thumbnail(image)) for title, image in images.items()]
+    return [((title,), _thumbnail(image)) for title, image in images.items()]
 
 
 def _thumbnail(image):
@@ -314,7 +316,7 @@ def _thumbnail(image):
 
     thumbnail = Image.fromarray(quantize(image))
     thumbnail.thumbnail((CELL, CELL), Image.Resampling.BOX)
-    return thumbnail
+    return np.asarray(thumbnail, np.float32) / 255.0
 
 
 def _save_sheet(options, cases, images, rows, produce):
@@ -325,29 +327,8 @@ def _save_sheet(options, cases, images, rows, produce):
         if name not in rows:
             rows[name] = _sheet_row(*produce(by_name[name]))
     captions = {name: ", ".join(f"{METRICS[k]} {v:.3f}" for k, v in images[name].items()) for name in names}
-    with replacing(options.sheet, error=ValueError) as temporary:
-        _draw_sheet([(f"{name}: {captions[name]}", rows[name]) for name in names]).save(temporary, format="png")
+    write_image(options.sheet, draw_sheet([(f"{name}: {captions[name]}", rows[name]) for name in names]))
     _progress(f"{options.sheet}: the {len(names)} worst of {len(images)}")
-
-
-def _draw_sheet(rows):
-    """A Pillow image of rows, each (caption, [(title, Pillow image), ...])."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(14)
-    heights = [max(image.height for _, image in row) + 2 * CAPTION + MARGIN for _, row in rows]
-    columns = max(len(row) for _, row in rows)
-    sheet = Image.new("RGB", (MARGIN + columns * (CELL + MARGIN), MARGIN + sum(heights)), (32, 32, 32))
-    draw = ImageDraw.Draw(sheet)
-    y = MARGIN
-    for (caption, row), height in zip(rows, heights, strict=True):
-        draw.text((MARGIN, y), caption, font=font, fill=(255, 255, 255))
-        for column, (title, image) in enumerate(row):
-            x = MARGIN + column * (CELL + MARGIN)
-            draw.text((x, y + CAPTION), title, font=font, fill=(176, 176, 176))
-            sheet.paste(image, (x, y + 2 * CAPTION))
-        y += height
-    return sheet
 
 
 def _progress(line):

@@ -23,14 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import SRGB_TO_XYZ, apply_matrix, rgb_to_ycbcr
+from modisp_jax.color import SRGB_TO_XYZ, WHITE_D65, apply_matrix, lab_of, rgb_to_ycbcr
 from modisp_jax.nets.vgg import normalize_imagenet, vgg_features
 from modisp_jax.numerics import clip, clip01, power, safe_divide, safe_sqrt
 from modisp_jax.ops.lut import map_chroma
 from modisp_jax.resample import resize_bilinear
-
-WHITE_D65 = np.array([0.95047, 1.0, 1.08883], np.float32)
-"""XYZ of D65 white, 2 degrees."""
 
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 PERCEPTUAL_TAPS = ("relu3_3", "relu4_2")
@@ -193,8 +190,7 @@ def soft_lab(linear):
     s = jax.nn.sigmoid(150.0 * (t - (6 / 29) ** 3))
     root = jnp.cbrt(jnp.where(t < 1e-6, 1e-6, t))
     f = s * root + (1.0 - s) * (t / (3 * (6 / 29) ** 2) + 4 / 29)
-    x, y, z = f[..., 0], f[..., 1], f[..., 2]
-    return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
+    return lab_of(f)
 
 
 def _delta_e_of_stages(finished, linear_target):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import apply_matrix, srgb_decode
-from modisp_jax.losses import WHITE_D65, dissimilarity
+from modisp_jax.color import WHITE_D65, apply_matrix, lab_of, srgb_decode
+from modisp_jax.losses import dissimilarity
 from modisp_jax.nets.vgg import normalize_imagenet, vgg_features
 from modisp_jax.types import check_image
 
@@ -74,8 +74,7 @@ def srgb_to_lab(srgb):
     """sRGB [..., 3] in [0, 1] to CIE Lab [..., 3], D65, 2 degrees, with scikit-image's constants."""
     t = apply_matrix(SRGB_TO_XYZ_ROUNDED, srgb_decode(srgb)) / WHITE_D65
     f = jnp.where(t > 0.008856, jnp.cbrt(t), 7.787 * t + 16.0 / 116.0)
-    x, y, z = f[..., 0], f[..., 1], f[..., 2]
-    return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
+    return lab_of(f)
 
 
 def ciede2000(lab1, lab2):

@@ -105,8 +105,7 @@ def reflect_index(n, before, after):
 
 def box_mean(x, size):
     """Mean over the ``size`` x ``size`` window around each pixel of [H, W, C], border mirrored; ``size`` odd."""
-    radius = size // 2
-    padded = pad_reflect(x, radius)
-    ones = (1, 1, 1)
-    total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (size, size, 1), ones, "valid")
+    total = pad_reflect(x, size // 2)
+    for window in ((size, 1, 1), (1, size, 1)):
+        total = jax.lax.reduce_window(total, 0.0, jax.lax.add, window, (1, 1, 1), "valid")
     return total / (size * size)

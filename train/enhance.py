@@ -18,18 +18,17 @@ from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import init_params, nafnet_config
 from modisp_jax.pipeline import shrink
 from modisp_jax.resample import box_mean
+from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Edits, as_float32
-from modisp_jax.unprocess import UnprocessConfig, draw_shot, take_shot
+from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
-from train.denoise import before_mosaic
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
-from train.sheet import columns
 from train.targets import STYLES, render_target
 from train.transforms import RandomCrop, RandomFlip, middle
 
@@ -140,9 +139,7 @@ def make_front(experiment, cameras):
 @functools.partial(jax.jit, static_argnames="shots")
 def render_front(key, srgb, cameras, denoiser, finish, shots):
     """The stages before enhancement on an unprocessed photo: (their picture, the scene before the mosaic)."""
-    shot_key, exposure_key = jax.random.split(key)
-    shot = draw_shot(shot_key, cameras, shots)
-    raw, _ = take_shot(exposure_key, srgb, shot)
+    shot, raw, _ = draw_and_take(key, srgb, cameras, shots)
     image = raw.image if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
     linear, scene = (to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (image, before_mosaic(srgb, shot)))
     small = shrink(linear)
@@ -186,4 +183,4 @@ class Validation:
             top, left = (max(0, n // 2 - 80) for n in sample["raw"].shape[:2])
             shown = (sample["raw"], np.asarray(self.net(params, sample["raw"])), sample["srgb"])
             rows.append([x[top : top + 160, left : left + 240] for x in shown])
-        return columns(rows, ["upsampled", "enhanced", "target"], height=320)
+        return draw_columns(rows, ["upsampled", "enhanced", "target"], height=320)

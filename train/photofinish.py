@@ -16,20 +16,19 @@ from modisp_jax.metrics import psnr
 from modisp_jax.noise import add_noise
 from modisp_jax.params import init_params, nafnet_config
 from modisp_jax.pipeline import shrink
+from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Edits, as_float32
-from modisp_jax.unprocess import UnprocessConfig, draw_shot, scene_linear, take_shot, to_camera
+from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take, draw_shot
 from train.augment import RandomView
 from train.cameras import cameras_of
 from train.data import PhotoFolder, make_loader
-from train.denoise import before_mosaic
 from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
-from train.sheet import columns
 from train.targets import STYLES, render_target
 from train.transforms import middle
 
@@ -105,8 +104,7 @@ def task(experiment):
         params = for_compute(params, experiment.compute_dtype)
 
         def one(photo, key):
-            linear, scene = simulate(key, photo.astype(jnp.float32) / 255.0, context, experiment.shots)
-            target = photo.astype(jnp.float32) / 255.0 if renderer is None else render_target(renderer, scene)
+            linear, target = pair(key, photo.astype(jnp.float32) / 255.0, context, renderer, experiment.shots)
             look, finished = finish_by_networks(params["photofinish"], linear, as_float32(Edits()), RenderConfig())
             terms = photofinish_losses(look, finished, target, weights=experiment.losses)
             terms |= job_losses(look, finished, linear, target, weights=experiment.jobs)
@@ -152,17 +150,21 @@ def simulate(key, photo, cameras, shots):
     """What photofinishing would see of a photo: (linear sRGB with what noise is left, the same without), [h, w, 3]."""
     shot_key, noise_key = jax.random.split(key)
     shot = draw_shot(shot_key, cameras, shots)
-    camera_rgb = to_camera(scene_linear(photo, shot.exposure, shot.contrast), shot.illuminant, shot.ccm)
+    camera_rgb = before_mosaic(photo, shot)
     noisy = add_noise(noise_key, camera_rgb, RESIDUAL_NOISE * shot.a, RESIDUAL_NOISE * shot.b)
     return tuple(to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (noisy, camera_rgb))
+
+
+def pair(key, photo, cameras, renderer, shots):
+    """A training pair from a finished photo: (what photofinishing sees, what it should make of it), [h, w, 3]."""
+    linear, scene = simulate(key, photo, cameras, shots)
+    return linear, photo if renderer is None else render_target(renderer, scene)
 
 
 @functools.partial(jax.jit, static_argnames="shots")
 def front(key, photo, cameras, denoiser, shots):
     """The stages before photofinishing on an unprocessed photo, small: (linear, before the mosaic, finished)."""
-    shot_key, exposure_key = jax.random.split(key)
-    shot = draw_shot(shot_key, cameras, shots)
-    raw, clean = take_shot(exposure_key, photo, shot)
+    shot, raw, clean = draw_and_take(key, photo, cameras, shots)
     image = clean if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
     linear, scene = (shrink(to_linear_srgb(x, shot.illuminant, shot.ccm)) for x in (image, before_mosaic(photo, shot)))
     return linear, scene, shrink(photo)
@@ -225,7 +227,7 @@ class Validation:
             chroma = np.concatenate([lut, np.full_like(lut[..., :1], 0.5)], axis=-1)
             rows.append([*encoded, finished.srgb, target, curve_picture(look.gtm), chroma, *maps])
         titles = ["linear", "gained", "global tone", "local tone", "chroma", "srgb", "target", "curve", "LUT", *"wabcg"]
-        return columns(rows, titles, height=120)
+        return draw_columns(rows, titles, height=120)
 
 
 def curve_picture(gtm, size=96):

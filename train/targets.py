@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import srgb_encode
+from modisp_jax.color import RGB_TO_YCBCR, rgb_to_ycbcr, srgb_encode
 from modisp_jax.numerics import clip, clip01, power
-from modisp_jax.resample import pad_reflect
+from modisp_jax.resample import box_mean
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 MIDDLE = 0.18
 """Middle grey."""
 
@@ -95,11 +94,11 @@ def render_target(renderer, linear):
     Returns:
       sRGB [h, w, 3] in [0, 1].
     """
-    luma = lambda x: (x @ LUMA)[..., None]  # noqa: E731
+    luma = lambda x: rgb_to_ycbcr(x)[..., :1]  # noqa: E731
     mean = jnp.exp(jnp.mean(jnp.log(luma(linear) + 2e-3)))
     gain = clip(power(renderer.key / mean, renderer.adaptation), renderer.least, 3.2)
     balance = np.array(renderer.balance, np.float32)
-    x = gain * linear * (balance / (balance @ LUMA))
+    x = gain * linear * (balance / (balance @ RGB_TO_YCBCR[0]))
     if renderer.local:
         base = local_mean(jnp.log2(luma(x) + 4e-3))
         x = x * jnp.exp2(renderer.local * clip(np.log2(MIDDLE) - base, -2.0, 3.0))
@@ -118,20 +117,8 @@ def local_mean(x):
     ``a x + b`` with ``a = v / (v + 1)``, v the window's variance in EV^2: contours over about one EV are kept.
     Reference: K. He et al., "Guided image filtering", ECCV 2010.
     """
-    radius = max(1, min(x.shape[:2]) // 12)
-    mean = _box(x, radius)
-    variance = jnp.maximum(_box(x * x, radius) - mean * mean, 0.0)
+    window = 2 * max(1, min(x.shape[:2]) // 12) + 1
+    mean = box_mean(x, window)
+    variance = jnp.maximum(box_mean(x * x, window) - mean * mean, 0.0)
     a = variance / (variance + 1.0)
-    return _box(a, radius) * x + _box(mean - a * mean, radius)
-
-
-def _box(x, radius):
-    """Mean over a square window of [h, w, 1], border mirrored."""
-    size = 2 * radius + 1
-    for window in ((size, 1, 1), (1, size, 1)):
-        before = tuple(n // 2 for n in window)
-        padded = pad_reflect(x, max(before))
-        other = 1 if window[0] > 1 else 0  # only the summed axis keeps its padding
-        padded = jax.lax.slice_in_dim(padded, radius, radius + x.shape[other], axis=other)
-        x = jax.lax.reduce_window(padded, 0.0, jax.lax.add, window, (1, 1, 1), "valid") / size
-    return x
+    return box_mean(a, window) * x + box_mean(mean - a * mean, window)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.nets.layers import PRECISION
+from modisp_jax.nets.layers import convolve
 
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each block; a 2x2 maximum lies between blocks."""
@@ -57,23 +57,10 @@ def vgg_features(params, image, taps):
             break
         if name[4] != block:
             block, x = name[4], _max_pool(x)
-        x = jnp.maximum(_convolve(x, params[name]), 0.0)
+        x = jnp.maximum(convolve(x, params[name]["kernel"]) + params[name]["bias"], 0.0)
         if tap in taps:
             features[tap] = x
     return features
-
-
-def _convolve(x, layer):
-    """3x3 convolution with zero padding and bias."""
-    y = jax.lax.conv_general_dilated(
-        x[None],
-        layer["kernel"],
-        (1, 1),
-        ((1, 1), (1, 1)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=PRECISION,
-    )
-    return y[0] + layer["bias"]
 
 
 def _max_pool(x):
