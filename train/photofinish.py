@@ -23,6 +23,7 @@ from modisp_jax.types import Edits, as_float32
 from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take, draw_shot
 from train.augment import RandomView
 from train.cameras import cameras_of
+from train.constants import fit_constants, start_from
 from train.data import PhotoFolder, make_loader
 from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
@@ -30,7 +31,10 @@ from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.targets import STYLES, render_target
-from train.transforms import middle
+from train.transforms import middle, resize_area
+
+CONSTANTS_SIZE = (24, 32)
+"""Of the pictures from which the start is fitted: only tones and colours count."""
 
 RESIDUAL_NOISE = 0.1
 """Share of the noise's variance that denoising and shrinking leave."""
@@ -45,7 +49,10 @@ class PhotofinishExperiment:
     style: str = "natural"
     """A key of ``train.targets.STYLES``."""
     start: Path | None = None
-    """Weights to start from, of another style; None starts neutral."""
+    """Weights to start from, of another style; None starts untrained."""
+    fit_constants: bool = True
+    """Whether gain, tone curves and chroma start at the constants that suit the style best (``train.constants``).
+    Without, they start neutral, or as they are in ``start``."""
     photos: Path = Path("../shared/data/photos/train")
     """Finished photos to train on."""
     val_photos: Path = Path("../shared/data/photos/val")
@@ -67,9 +74,8 @@ class PhotofinishExperiment:
     jobs: JobWeights = JobWeights()
     """Weights of the penalties on the stages."""
     rules: tuple[tuple[str, float], ...] = (
-        # Ahead of the local tone maps, which could do their work for them.
+        # Ahead of the tone curves, which could do its work for it.
         ("photofinish/gain/", 2.0),
-        ("photofinish/gtm/", 4.0),
         ("photofinish/", 1.0),
     )
     """Factors on the learning rate, by regex."""
@@ -95,6 +101,8 @@ def task(experiment):
         if experiment.start is not None:
             found = load_params(str(experiment.start))["photofinish"]
             params |= {stage: found[stage] for stage in params if stage in found}
+        if experiment.fit_constants:
+            params = start_from(params, fit_constants(*constants_pairs(photos, cameras, renderer, experiment)))
         if renderer is not None and renderer.saturation == 0:
             params["chroma"] = without_colour(params["chroma"])
         return {"photofinish": params}
@@ -159,6 +167,14 @@ def pair(key, photo, cameras, renderer, shots):
     """A training pair from a finished photo: (what photofinishing sees, what it should make of it), [h, w, 3]."""
     linear, scene = simulate(key, photo, cameras, shots)
     return linear, photo if renderer is None else render_target(renderer, scene)
+
+
+def constants_pairs(photos, cameras, renderer, experiment):
+    """Four small pairs of each photo, stacked, for ``train.constants.fit_constants``."""
+    small = np.stack([resize_area(photos[i]["srgb"], CONSTANTS_SIZE) for i in range(len(photos))])
+    small = jnp.repeat(jnp.asarray(small, jnp.float32) / 255.0, 4, axis=0)
+    keys = jax.random.split(jax.random.key(experiment.loop.seed), len(small))
+    return jax.jit(jax.vmap(lambda key, photo: pair(key, photo, cameras, renderer, experiment.shots)))(keys, small)
 
 
 @functools.partial(jax.jit, static_argnames="shots")
