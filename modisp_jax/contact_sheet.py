@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modisp_jax import compile_cache
 from modisp_jax.checkpoints import list_styles
 from modisp_jax.describe import explain
 from modisp_jax.io.images import FORMATS, apply_orientation, write_image
@@ -41,6 +42,7 @@ def show_styles(thumbnails, photo, *, params, overwrite):
     Raises:
       ValueError: no styles in this installation, a photo that cannot be read, or a sheet that cannot be written.
     """
+    compile_cache.enable()
     styles = list_styles()
     if not styles:
         raise ValueError("this installation has no styles; render's --style takes a parameter file as well")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax import __version__
+from modisp_jax import __version__, compile_cache
 from modisp_jax.color import srgb_encode
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
@@ -71,6 +71,7 @@ def evaluate(options):
       ValueError: nothing to measure, or options that contradict each other or an earlier JSON.
     """
     _check(options)
+    compile_cache.enable()
     cases, settings, produce = _pictures_job(options) if options.pictures else _split_job(options)
     settings["version"] = __version__
     weights = None

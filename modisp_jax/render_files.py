@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from modisp_jax import compile_cache
 from modisp_jax.checkpoints import list_styles, load_params
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
@@ -51,6 +52,7 @@ FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)
 
 def render_photos(photos, options):
     """Renders each photo; a photo that fails is reported and the rest goes on. Returns the exit code."""
+    compile_cache.enable()
     sets = _parameter_sets(options)
     config = RenderConfig(highlights=options.highlights, halo_fix=HaloFixConfig() if options.halo_fix else None)
     edits = Edits(**{name: np.float32(value) for name, value in options.edits.items()})

@@ -29,7 +29,7 @@ ROOMS = (
     ("io", "torch_file"),
     ("checkpoints", "metrics", "raw", "torch_import", "vgg_file"),
     ("modisp_jax",),
-    ("save_stages", "describe", "sheet"),
+    ("save_stages", "describe", "sheet", "compile_cache"),
     ("render_files",),
     ("evaluate", "contact_sheet"),
     ("cli", "web"),

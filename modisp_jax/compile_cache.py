@@ -1,0 +1,73 @@
+"""Compiled programs on disk, so that only the first photo of a size on a machine waits for the compiler.
+
+JAX's persistent cache does the work; here it is decided where it lies and how large it grows. The ``modisp`` program
+turns it on; as a library the package leaves JAX's settings alone.
+"""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import jax
+import jaxlib
+
+VARIABLE = "MODISP_CACHE_DIR"
+"""Environment variable that names the cache's folder; empty, there is none."""
+
+LARGEST = 2**30
+"""Bytes that may lie in the cache when a run begins; what was used longest ago goes first."""
+
+SHORTEST = 0.5
+"""Seconds of compilation that make a program worth keeping."""
+
+
+def enable():
+    """Turns the cache on; returns its folder, or None where there is none.
+
+    The folder is ``$MODISP_CACHE_DIR``, else ``$XDG_CACHE_HOME/modisp_jax``, else ``~/.cache/modisp_jax``. It does
+    nothing where the variable is set and empty, where JAX has a cache by its own settings already, or where the folder
+    cannot be written to: rendering then compiles as without.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:
+        return None
+    named = os.environ.get(VARIABLE)
+    if named == "":
+        return None
+    root = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modisp_jax"
+    folder = root / machine_key()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        prune(root, LARGEST)
+    except OSError:
+        return None
+    if not os.access(folder, os.W_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
+    return folder
+
+
+def machine_key():
+    """A name for what compiled programs depend on and JAX's own key does not tell: the processor, by its features.
+
+    A home folder may be shared by machines; code for the instructions of one would stop on another.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        features = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    except OSError:
+        features = [platform.processor()]
+    about = "\n".join([platform.system(), platform.machine(), *features])
+    return f"{jaxlib.__version__}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+
+
+def prune(root, largest):
+    """Deletes the files of a cache that were used longest ago, until the rest has no more than ``largest`` bytes."""
+    found = [(path, path.stat()) for path in root.glob("*/*-cache")]
+    total = sum(stat.st_size for _, stat in found)
+    for path, stat in sorted(found, key=lambda item: max(item[1].st_atime, item[1].st_mtime)):
+        if total <= largest:
+            return
+        path.unlink(missing_ok=True)
+        total -= stat.st_size
