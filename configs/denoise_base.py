@@ -14,6 +14,6 @@ EXPERIMENT = DenoiseExperiment(
     size="base",
     first_speeds=1.0,
     crop=64,
-    loop=LoopConfig(steps=600, batch=8, validate_every=150),
-    optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
+    loop=LoopConfig(steps=5000, batch=8, validate_every=500),
+    optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=200, ema=0.998),
 )

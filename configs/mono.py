@@ -18,10 +18,9 @@ EXPERIMENT = PhotofinishExperiment(
     rules=(
         ("photofinish/chroma/", 0.0),  # grey by construction, see train.photofinish.without_colour
         ("photofinish/gain/", 2.0),
-        ("photofinish/gtm/", 4.0),
         ("photofinish/", 1.0),
     ),
     size=(96, 128),
-    loop=LoopConfig(steps=60, batch=4, validate_every=30, log_every=10),
+    loop=LoopConfig(steps=100, batch=4, validate_every=50, log_every=10),
     optim=OptimizerConfig(learning_rate=1e-3, l2=1e-7, clip_norm=1.0, warmup=10, ema=0.98),
 )

@@ -13,6 +13,6 @@ EXPERIMENT = PhotofinishExperiment(
     name="natural",
     style="natural",
     size=(96, 128),
-    loop=LoopConfig(steps=250, batch=4, validate_every=50, log_every=10),
+    loop=LoopConfig(steps=500, batch=4, validate_every=100, log_every=10),
     optim=OptimizerConfig(learning_rate=1e-3, l2=1e-7, clip_norm=1.0, warmup=30, ema=0.98),
 )

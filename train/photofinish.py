@@ -61,6 +61,9 @@ class PhotofinishExperiment:
     """Folder with color_matrices_d65.tsv and noise_profiles.tsv; None draws from the made-up cameras."""
     denoiser: Path | None = None
     """Weights that denoise the validation photos; None validates on what has no noise."""
+    val_zoom: int = 1
+    """Enlargement of the validation photos. Photos that were shrunk to a thousand pixels have edges finer than a lens
+    draws, and what the mosaic does to them is an error that no tone curve can repair; enlarged twice it is small."""
     grid_input: int = 128
     """Side of the grid network's input, see ``PhotofinishConfig``."""
     size: tuple[int, int] = (144, 192)
@@ -199,6 +202,7 @@ class Validation:
         keys = jax.random.split(jax.random.key(self.SEED), len(photos))
         for i, key in enumerate(keys):
             photo = photos[i]["srgb"]
+            photo = resize_area(photo, tuple(experiment.val_zoom * n for n in photo.shape[:2]), "bicubic")
             size = (self.SHORT, self.LONG) if photo.shape[0] < photo.shape[1] else (self.LONG, self.SHORT)
             linear, scene, finished = front(key, middle(photo, size), cameras, denoiser, experiment.shots)
             self.pairs.append((linear, finished if renderer is None else render_target(renderer, scene)))
