@@ -73,3 +73,14 @@ def write_results(name, results, about):
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": about, **results}, indent=1) + "\n")
     return path
+
+
+def write_table(page, name, rows):
+    """Replaces the table between the marks ``<!-- numbers:NAME -->`` and ``<!-- end:NAME -->`` of a page."""
+    mark, end = f"<!-- numbers:{name} -->", f"<!-- end:{name} -->"
+    text = page.read_text(encoding="utf-8")
+    if text.count(mark) != 1 or text.count(end) != 1:
+        raise ValueError(f"{page}: expected the marks {mark} and {end} once each")
+    before, rest = text.split(mark)
+    table = "\n".join(rows)
+    page.write_text(f"{before}{mark}\n{table}\n{end}{rest.split(end)[1]}", encoding="utf-8")

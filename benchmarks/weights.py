@@ -12,7 +12,6 @@ import argparse
 import collections
 import dataclasses
 import functools
-import re
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.common import machine, write_results
+from benchmarks.common import machine, write_results, write_table
 from modisp_jax.checkpoints import SIZES, STYLES, WEIGHTS, load_params, read_card
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.config import RenderConfig
@@ -36,9 +35,10 @@ from train import denoise, photofinish
 from train.cameras import cameras_of
 from train.data import PhotoFolder
 from train.targets import STYLES as RENDERERS
-from train.transforms import middle, resize_area
+from train.transforms import enlarge, middle
 
 PAGE = Path(__file__).parent.parent / "docs" / "weights.md"
+ZOOMS = (1, 2, 4)
 STAGES = ("gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma")
 EDGE = 0.02
 """A coefficient this near to a bound, relative to its range (or to 1 where that has no end), counts as at the bound."""
@@ -47,7 +47,7 @@ EDGE = 0.02
 def denoisers(experiment, cameras, published):
     """Mean PSNR in dB of the input and of each denoiser's output: by enlargement of the photos, target and ISO.
 
-    Photos as they are have edges that no sensor's demosaicing leaves whole; enlarged twice they are as soft, pixel by
+    Photos as they are have edges that no sensor's demosaicing leaves whole; enlarged they are as soft, pixel by
     pixel, as what a lens draws. ``clean`` is the same mosaic demosaiced without noise; ``scene`` the picture before
     the mosaic, what they are trained towards.
     """
@@ -58,15 +58,15 @@ def denoisers(experiment, cameras, published):
     photos = PhotoFolder(experiment.val_photos)
     keys = jax.random.split(jax.random.key(denoise.Validation.SEED), len(photos))
     rows = []
-    for zoom in (1, 2):
+    for zoom in ZOOMS:
+        enlarged = (enlarge(photos[i]["srgb"], zoom) for i in range(len(photos)))
+        middles = [middle(photo, experiment.val_crop) for photo in enlarged]
         for speed in denoise.Validation.SPEEDS:
             shots = dataclasses.replace(experiment.shots, iso=(speed, speed))
             take = jax.jit(functools.partial(_pictures, cameras=cameras, shots=shots))
             scores = collections.defaultdict(list)
-            for i, key in enumerate(keys):
-                photo = photos[i]["srgb"]
-                photo = resize_area(photo, tuple(zoom * n for n in photo.shape[:2]), "bicubic")
-                noisy, clean, scene = take(key, middle(photo, experiment.val_crop))
+            for key, photo in zip(keys, middles, strict=True):
+                noisy, clean, scene = take(key, photo)
                 outputs = {"input": noisy, **{name: net(sets[name], noisy) for name, net in nets.items()}}
                 for name, output in outputs.items():
                     scores["clean", name].append(float(psnr(output, clean)))
@@ -93,6 +93,9 @@ def style_numbers(style, experiment, cameras):
     params = load_params(style=style)["photofinish"]
     validation = photofinish.Validation(dataclasses.replace(experiment, style=style), cameras, RENDERERS[style])
     numbers = validation.numbers({"photofinish": params})
+    softer = dataclasses.replace(experiment, style=style, val_zoom=2)
+    soft = photofinish.Validation(softer, cameras, RENDERERS[style]).numbers({"photofinish": params})
+    numbers |= {f"{name}_2x": soft[name] for name in ("score", "neutral", "worst")}
     finish = lambda x, edits: finish_by_networks(params, x, edits, RenderConfig())  # noqa: E731
     at_bound, effects = [], {stage: [] for stage in STAGES if stage in params}
     for linear, _ in validation.pairs:
@@ -159,13 +162,17 @@ def tables_of(results):
         noisy = [found[zoom, target, "input", speed] for speed in speeds]
         gains = [f"{value - before:+.2f}" for value, before in zip(values, noisy, strict=True)]
         cells = [f"*{value:.1f} dB*" for value in values] if network == "input" else gains
-        rows.append(f"| {'as they are' if zoom == 1 else 'enlarged 2x'} | {target} | {network} | {' | '.join(cells)} |")
+        rows.append(
+            f"| {'as they are' if zoom == 1 else f'enlarged {zoom}x'} | {target} | {network} | {' | '.join(cells)} |"
+        )
     pages = {"denoisers": rows}
     heads = [
         "style",
         "PSNR",
         "worst",
         "neutral",
+        "PSNR, 2x",
+        "neutral, 2x",
         "enhanced, full size",
         "gain",
         "gamma",
@@ -176,7 +183,7 @@ def tables_of(results):
     for style, n in results["styles"].items():
         e = results["enhancement"].get(style)
         worst = max(n["at_bound"], key=n["at_bound"].get)
-        cells = [style, *(f"{n[key]:.2f}" for key in ("score", "worst", "neutral"))]
+        cells = [style, *(f"{n[key]:.2f}" for key in ("score", "worst", "neutral", "score_2x", "neutral_2x"))]
         cells.append(f"{e['input']:.2f} → {e['output']:.2f}" if e else "-")
         cells += [f"{n[f'{name}_min']:.2f} to {n[f'{name}_max']:.2f}" for name in ("gain", "gamma")]
         cells.append(f"{n['gtm_percent']:.1f}%")
@@ -188,7 +195,7 @@ def tables_of(results):
         for stage, values in n["without"].items():
             rows.append(f"| {style} | {stage} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     pages["jobs"] = rows
-    return {name: "\n".join(rows) for name, rows in pages.items()}
+    return pages
 
 
 def main():
@@ -210,14 +217,12 @@ def main():
         results["styles"][style] = style_numbers(style, finishing, cameras)
         print(style, results["styles"][style], file=sys.stderr, flush=True)
         results["enhancement"][style] = read_card(WEIGHTS / f"style-{style}.safetensors")["numbers"].get("enhance")
-    page = PAGE.read_text(encoding="utf-8")
-    for name, table in tables_of(results).items():
-        print(f"\n{table}")
-        mark, end = f"<!-- numbers:{name} -->", f"<!-- end:{name} -->"
-        page = re.sub(f"{mark}.*?{end}", lambda _, t=table: f"{mark}\n{t}\n{end}", page, flags=re.S)  # noqa: B023
+    tables = tables_of(results)
+    print("\n\n".join("\n".join(rows) for rows in tables.values()))
     if options.write:
         print(write_results("weights", results, about))
-        PAGE.write_text(page, encoding="utf-8")
+        for name, rows in tables.items():
+            write_table(PAGE, name, rows)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ EXPERIMENT = DenoiseExperiment(
     size="lite",
     first_speeds=1.0,
     crop=64,
+    zoom=(1.0, 3.0),
     loop=LoopConfig(steps=4000, batch=8, validate_every=500),
     optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=200, ema=0.998),
 )

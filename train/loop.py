@@ -185,8 +185,11 @@ def first_state(params, transform):
     }
 
 
-def make_step(loss, transform, steps, ema, everywhere=None):
-    """The jitted step (state, context, batch, key) -> (state, terms); ``everywhere`` is the sharding of both."""
+def make_step(loss, transform, steps, ema, everywhere=None, *, donate=True):
+    """The jitted step (state, context, batch, key) -> (state, terms); ``everywhere`` is the sharding of both.
+
+    With ``donate`` a step takes over the memory of the state it is given.
+    """
 
     def step(state, context, batch, key):
         size = len(next(iter(batch.values())))
@@ -201,7 +204,7 @@ def make_step(loss, transform, steps, ema, everywhere=None):
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
         return new, {"loss": total, **terms, "gradient_norm": norm}
 
-    return jax.jit(step, donate_argnums=0, out_shardings=everywhere)
+    return jax.jit(step, donate_argnums=(0,) if donate else (), out_shardings=everywhere)
 
 
 def check_batch(batch):

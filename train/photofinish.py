@@ -31,7 +31,7 @@ from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.targets import STYLES, render_target
-from train.transforms import middle, resize_area
+from train.transforms import enlarge, middle, resize_area
 
 CONSTANTS_SIZE = (24, 32)
 """Of the pictures from which the start is fitted: only tones and colours count."""
@@ -201,8 +201,7 @@ class Validation:
         self.pairs = []
         keys = jax.random.split(jax.random.key(self.SEED), len(photos))
         for i, key in enumerate(keys):
-            photo = photos[i]["srgb"]
-            photo = resize_area(photo, tuple(experiment.val_zoom * n for n in photo.shape[:2]), "bicubic")
+            photo = enlarge(photos[i]["srgb"], experiment.val_zoom)
             size = (self.SHORT, self.LONG) if photo.shape[0] < photo.shape[1] else (self.LONG, self.SHORT)
             linear, scene, finished = front(key, middle(photo, size), cameras, denoiser, experiment.shots)
             self.pairs.append((linear, finished if renderer is None else render_target(renderer, scene)))
