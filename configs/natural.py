@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/natural.py --folder runs/natural
 
-About 16 minutes on one of two busy cores. Expect 25.13 dB, the neutral rendering has 20.20.
+About 35 minutes on one of two busy cores. Expect 25.55 dB, the neutral rendering has 20.20.
 """
 
 from train.loop import LoopConfig
