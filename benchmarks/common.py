@@ -71,8 +71,14 @@ def write_results(name, results, about):
     """Writes results/NAME.json with the machine's metadata ``about``, taken at the start; returns the path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": about, **results}, indent=1) + "\n")
+    path.write_text(json.dumps({**results, "machine": about}, indent=1) + "\n")
     return path
+
+
+def read_results(name):
+    """What results/NAME.json holds, a dict; empty where there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write_table(page, name, rows):

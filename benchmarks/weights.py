@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.common import machine, write_results, write_table
+from benchmarks.common import machine, read_results, write_results, write_table
 from modisp_jax.checkpoints import SIZES, STYLES, WEIGHTS, load_params, read_card
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.config import RenderConfig
@@ -38,6 +38,7 @@ from train.targets import STYLES as RENDERERS
 from train.transforms import enlarge, middle
 
 PAGE = Path(__file__).parent.parent / "docs" / "weights.md"
+PARTS = ("denoisers", "styles")
 ZOOMS = (1, 2, 4)
 STAGES = ("gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma")
 EDGE = 0.02
@@ -88,14 +89,18 @@ def _pictures(key, srgb, *, cameras, shots):
     return raw.image, clean, before_mosaic(srgb, shot)
 
 
-def style_numbers(style, experiment, cameras):
-    """Photofinishing of one style on the validation photos: fidelity, bounds, and what each stage does."""
+def style_numbers(style, fronts):
+    """Photofinishing of one style on the validation photos: fidelity, bounds, and what each stage does.
+
+    ``fronts``: what ``photofinish.validation_fronts`` made, by the case's name; all numbers are of the case "lite",
+    of the others only the fidelity.
+    """
     params = load_params(style=style)["photofinish"]
-    validation = photofinish.Validation(dataclasses.replace(experiment, style=style), cameras, RENDERERS[style])
-    numbers = validation.numbers({"photofinish": params})
-    softer = dataclasses.replace(experiment, style=style, val_zoom=2)
-    soft = photofinish.Validation(softer, cameras, RENDERERS[style]).numbers({"photofinish": params})
-    numbers |= {f"{name}_2x": soft[name] for name in ("score", "neutral", "worst")}
+    validations = {name: photofinish.Validation(found, RENDERERS[style]) for name, found in fronts.items()}
+    found = {name: validation.numbers({"photofinish": params}) for name, validation in validations.items()}
+    validation, numbers = validations["lite"], found["lite"]
+    for name in set(found) - {"lite"}:
+        numbers |= {f"{key}_{name}": found[name][key] for key in ("score", "neutral", "worst")}
     finish = lambda x, edits: finish_by_networks(params, x, edits, RenderConfig())  # noqa: E731
     at_bound, effects = [], {stage: [] for stage in STAGES if stage in params}
     for linear, _ in validation.pairs:
@@ -162,28 +167,30 @@ def tables_of(results):
         noisy = [found[zoom, target, "input", speed] for speed in speeds]
         gains = [f"{value - before:+.2f}" for value, before in zip(values, noisy, strict=True)]
         cells = [f"*{value:.1f} dB*" for value in values] if network == "input" else gains
-        rows.append(
-            f"| {'as they are' if zoom == 1 else f'enlarged {zoom}x'} | {target} | {network} | {' | '.join(cells)} |"
-        )
+        softness = "as they are" if zoom == 1 else f"enlarged {zoom}x"
+        rows.append(f"| {softness} | {target} | {network} | {' | '.join(cells)} |")
     pages = {"denoisers": rows}
     heads = [
         "style",
         "PSNR",
         "worst",
         "neutral",
-        "PSNR, 2x",
-        "neutral, 2x",
+        "behind base",
+        "neutral",
+        "2x",
+        "neutral",
         "enhanced, full size",
         "gain",
         "gamma",
         "GTM on mean luma",
         "at a bound",
     ]
+    shown = ("score", "worst", "neutral", "score_base", "neutral_base", "score_2x", "neutral_2x")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for style, n in results["styles"].items():
         e = results["enhancement"].get(style)
         worst = max(n["at_bound"], key=n["at_bound"].get)
-        cells = [style, *(f"{n[key]:.2f}" for key in ("score", "worst", "neutral", "score_2x", "neutral_2x"))]
+        cells = [style, *(f"{n[key]:.2f}" for key in shown)]
         cells.append(f"{e['input']:.2f} → {e['output']:.2f}" if e else "-")
         cells += [f"{n[f'{name}_min']:.2f} to {n[f'{name}_max']:.2f}" for name in ("gain", "gamma")]
         cells.append(f"{n['gtm_percent']:.1f}%")
@@ -203,20 +210,30 @@ def main():
     parser.add_argument("--photos", type=Path, default=Path("../shared/data/photos/val"))
     parser.add_argument("--tables", type=Path, default=Path("../shared/data/tables"))
     parser.add_argument("--published", type=Path, help="generic_lite.pth, to compare with")
-    parser.add_argument("--styles", nargs="*", default=list(STYLES))
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="the others stay as they were")
     parser.add_argument("--write", action="store_true", help="fill in the tables of docs/weights.md")
     options = parser.parse_args()
     about, cameras = machine(), cameras_of(options.tables)
-    results = {"denoisers": {}, "styles": {}, "enhancement": {}}
-    experiment = denoise.DenoiseExperiment(val_photos=options.photos, tables=options.tables)
-    results["denoisers"] = denoisers(experiment, cameras, options.published)
-    finishing = photofinish.PhotofinishExperiment(
-        val_photos=options.photos, tables=options.tables, denoiser=WEIGHTS / "denoise-lite.safetensors"
-    )
-    for style in options.styles:
-        results["styles"][style] = style_numbers(style, finishing, cameras)
-        print(style, results["styles"][style], file=sys.stderr, flush=True)
-        results["enhancement"][style] = read_card(WEIGHTS / f"style-{style}.safetensors")["numbers"].get("enhance")
+    results = read_results("weights")
+    if "denoisers" in options.parts:
+        experiment = denoise.DenoiseExperiment(val_photos=options.photos, tables=options.tables)
+        results["denoisers"] = denoisers(experiment, cameras, options.published)
+    if "styles" in options.parts:
+        results["styles"] = {}
+        finishing = photofinish.PhotofinishExperiment(
+            val_photos=options.photos, tables=options.tables, denoiser=WEIGHTS / "denoise-lite.safetensors"
+        )
+        cases = {
+            "lite": finishing,
+            "base": dataclasses.replace(finishing, denoiser=WEIGHTS / "denoise-base.safetensors"),
+            "2x": dataclasses.replace(finishing, val_zoom=2),
+        }
+        fronts = {name: photofinish.validation_fronts(case, cameras) for name, case in cases.items()}
+        for style in STYLES:
+            results["styles"][style] = style_numbers(style, fronts)
+            print(style, results["styles"][style], file=sys.stderr, flush=True)
+    cards = {style: read_card(WEIGHTS / f"style-{style}.safetensors") for style in STYLES}
+    results["enhancement"] = {style: card["numbers"].get("enhance") for style, card in cards.items()}
     tables = tables_of(results)
     print("\n\n".join("\n".join(rows) for rows in tables.values()))
     if options.write:

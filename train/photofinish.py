@@ -97,7 +97,7 @@ def task(experiment):
     config = PhotofinishConfig(rgb_lut=rgb_lut, grid_input=experiment.grid_input)
     cameras = cameras_of(experiment.tables)
     photos = PhotoFolder(experiment.photos)
-    validation = Validation(experiment, cameras, renderer)
+    validation = Validation(validation_fronts(experiment, cameras), renderer)
 
     def init(key):
         params = init_params(key, PipelineConfig(None, config, None))["photofinish"]
@@ -189,22 +189,33 @@ def front(key, photo, cameras, denoiser, shots):
     return linear, scene, shrink(photo)
 
 
+SEED = 2**31
+"""Of validation; training's seeds are smaller."""
+
+LONG, SHORT = 1024, 576
+"""Sides of the photos' middles that validation takes."""
+
+
+def validation_fronts(experiment, cameras):
+    """What :func:`front` makes of the middle of each validation photo; the same for every style."""
+    photos = PhotoFolder(experiment.val_photos)
+    denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
+    fronts = []
+    for i, key in enumerate(jax.random.split(jax.random.key(SEED), len(photos))):
+        photo = enlarge(photos[i]["srgb"], experiment.val_zoom)
+        size = (SHORT, LONG) if photo.shape[0] < photo.shape[1] else (LONG, SHORT)
+        fronts.append(front(key, middle(photo, size), cameras, denoiser, experiment.shots))
+    return fronts
+
+
 class Validation:
-    """The validation photos' middles through the whole front of the pipeline, with seeds that training never draws."""
+    """Photofinishing on :func:`validation_fronts`, against what a style's renderer (None: the camera) makes of them."""
 
-    SEED = 2**31
-    LONG, SHORT = 1024, 576
-
-    def __init__(self, experiment, cameras, renderer):
-        photos = PhotoFolder(experiment.val_photos)
-        denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
-        self.pairs = []
-        keys = jax.random.split(jax.random.key(self.SEED), len(photos))
-        for i, key in enumerate(keys):
-            photo = enlarge(photos[i]["srgb"], experiment.val_zoom)
-            size = (self.SHORT, self.LONG) if photo.shape[0] < photo.shape[1] else (self.LONG, self.SHORT)
-            linear, scene, finished = front(key, middle(photo, size), cameras, denoiser, experiment.shots)
-            self.pairs.append((linear, finished if renderer is None else render_target(renderer, scene)))
+    def __init__(self, fronts, renderer):
+        self.pairs = [
+            (linear, finished if renderer is None else render_target(renderer, scene))
+            for linear, scene, finished in fronts
+        ]
 
     def finish(self, params, linear):
         """(Look, FinishedStages) that the networks make of a small linear picture."""
