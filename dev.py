@@ -21,6 +21,14 @@ ENVIRONMENT = ROOT / ".venv"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
+MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
+"""Settings of glibc's malloc under which freed memory is kept, in huge pages. By itself it maps every large buffer anew
+and gives it back, and the kernel then clears its pages at each step. Settings of one's own go before these."""
+
 
 def main(arguments):
     if sys.version_info < (3, 11):  # noqa: UP036 (whoever calls this may have an older one)
@@ -31,7 +39,7 @@ def main(arguments):
     if command == "test":
         return set_up("test,train") or test(rest)
     if command == "run" and rest:
-        return set_up("test,train") or subprocess.call([str(PYTHON), *rest], cwd=ROOT)
+        return set_up("test,train") or subprocess.call([str(PYTHON), *rest], cwd=ROOT, env=MEMORY | os.environ)
     print(__doc__.strip())
     return 0 if command in ("-h", "--help", "help") else 2
 

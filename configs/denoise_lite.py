@@ -17,6 +17,6 @@ EXPERIMENT = DenoiseExperiment(
     start=Path("runs/denoise-lite-noise/best.safetensors"),
     first_speeds=1.0,
     crop=64,
-    loop=LoopConfig(steps=1500, batch=8, validate_every=500),
-    optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=100, ema=0.998),
+    loop=LoopConfig(steps=6000, batch=8, validate_every=500),
+    optim=OptimizerConfig(learning_rate=2e-3, beta2=0.99, clip_norm=1.0, warmup=200, ema=0.998),
 )

@@ -19,6 +19,6 @@ EXPERIMENT = EnhanceExperiment(
     start=Path("runs/enhance-natural/best.safetensors"),
     size=(448, 640),
     crop=64,
-    loop=LoopConfig(steps=120, batch=8, validate_every=40, log_every=10),
+    loop=LoopConfig(steps=300, batch=8, validate_every=100, log_every=10),
     optim=OptimizerConfig(learning_rate=1e-3, clip_norm=1.0, warmup=10, ema=0.98),
 )

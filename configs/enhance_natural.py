@@ -18,6 +18,6 @@ EXPERIMENT = EnhanceExperiment(
     photofinish=Path("runs/natural/best.safetensors"),
     size=(448, 640),
     crop=64,
-    loop=LoopConfig(steps=300, batch=8, validate_every=100, log_every=10),
+    loop=LoopConfig(steps=600, batch=8, validate_every=200, log_every=10),
     optim=OptimizerConfig(learning_rate=1e-3, clip_norm=1.0, warmup=10, ema=0.98),
 )

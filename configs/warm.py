@@ -16,6 +16,6 @@ EXPERIMENT = PhotofinishExperiment(
     style="warm",
     start=Path("runs/natural/best.safetensors"),
     size=(96, 128),
-    loop=LoopConfig(steps=100, batch=4, validate_every=50, log_every=10),
-    optim=OptimizerConfig(learning_rate=1e-3, l2=1e-7, clip_norm=1.0, warmup=10, ema=0.98),
+    loop=LoopConfig(steps=300, batch=4, validate_every=100, log_every=10),
+    optim=OptimizerConfig(learning_rate=1e-3, l2=1e-7, clip_norm=1.0, warmup=20, ema=0.98),
 )

@@ -63,8 +63,11 @@ def machine_key():
 
 
 def prune(root, largest):
-    """Deletes the files of a cache that were used longest ago, until the rest has no more than ``largest`` bytes."""
-    found = [(path, path.stat()) for path in root.glob("*/*-cache")]
+    """Deletes the programs of a cache that were used longest ago, until the rest has no more than ``largest`` bytes.
+
+    Nothing else in the folder is touched, whatever folder the user has named.
+    """
+    found = [(path, path.stat()) for path in root.glob("*/jit_*-cache")]
     total = sum(stat.st_size for _, stat in found)
     for path, stat in sorted(found, key=lambda item: max(item[1].st_atime, item[1].st_mtime)):
         if total <= largest:

@@ -75,11 +75,11 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
 def test_what_was_used_longest_ago_goes_first(tmp_path):
     folder = tmp_path / "machine"
     folder.mkdir()
-    for age, name in enumerate(["new-cache", "old-cache", "oldest-cache"]):
+    for age, name in enumerate(["jit_new-cache", "jit_old-cache", "jit_oldest-cache"]):
         (folder / name).write_bytes(bytes(10))
         os.utime(folder / name, (1e9 - age, 1e9 - age))
-    (folder / "notes.txt").write_bytes(bytes(100))
+    (folder / "notes-cache").write_bytes(bytes(100))
     compile_cache.prune(tmp_path, 20)
-    assert sorted(path.name for path in folder.iterdir()) == ["new-cache", "notes.txt", "old-cache"]
+    assert sorted(path.name for path in folder.iterdir()) == ["jit_new-cache", "jit_old-cache", "notes-cache"]
     compile_cache.prune(tmp_path, 0)
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert [path.name for path in folder.iterdir()] == ["notes-cache"]

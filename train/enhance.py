@@ -78,14 +78,17 @@ class EnhanceExperiment:
 
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
-    cameras = cameras_of(experiment.tables)
+    cameras, renderer = cameras_of(experiment.tables), STYLES[experiment.style]
     front = make_front(experiment, cameras)
     pairs = prepare(experiment.photos, experiment.size, front, seed=experiment.loop.seed)
     validation = Validation(prepare(experiment.val_photos, experiment.size, front, seed=2**31))
 
     def init(key):
-        params = init_params(key, PipelineConfig(None, None, ENHANCEMENT))
-        return params if experiment.start is None else {"enhance": load_params(str(experiment.start))["enhance"]}
+        if experiment.start is None:
+            params = init_params(key, PipelineConfig(None, None, ENHANCEMENT))["enhance"]
+        else:
+            params = load_params(str(experiment.start))["enhance"]
+        return {"enhance": keep_grey(params) if renderer is not None and renderer.saturation == 0 else params}
 
     def loss(params, context, batch, keys, progress):
         del context, keys, progress
@@ -121,6 +124,15 @@ def task(experiment):
             "data": f"what the earlier stages make of unprocessed photos ({len(pairs)} photos)",
         },
     )
+
+
+def keep_grey(params):
+    """Parameters of an enhancement network that adds the same to red, green and blue: its last layer's mean over them.
+
+    On grey pictures with grey targets the three then have the same gradient, so they stay alike while they learn.
+    """
+    alike = jax.tree.map(lambda x: jnp.broadcast_to(x.mean(-1, keepdims=True), x.shape), params["out_conv"])
+    return params | {"out_conv": alike}
 
 
 def make_front(experiment, cameras):
