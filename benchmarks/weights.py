@@ -162,7 +162,7 @@ def tables_of(results):
     heads = ["photos", "target", "", *(f"ISO {speed:.0f}" for speed in speeds)]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     found = {(r["zoom"], r["target"], r["network"], r["iso"]): r["psnr"] for r in results["denoisers"]}
-    for zoom, target, network in sorted({key[:3] for key in found}, key=lambda k: (k[0], k[1], k[2] != "input")):
+    for zoom, target, network in sorted({key[:3] for key in found}, key=lambda k: (*k[:2], k[2] != "input", k[2])):
         values = [found[zoom, target, network, speed] for speed in speeds]
         noisy = [found[zoom, target, "input", speed] for speed in speeds]
         gains = [f"{value - before:+.2f}" for value, before in zip(values, noisy, strict=True)]

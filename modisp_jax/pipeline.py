@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.config import RenderConfig
 from modisp_jax.look import finish_by_networks
 from modisp_jax.numerics import clip, clip01
@@ -73,7 +74,7 @@ def _render_stages(params, raw, edits, config):
     )
     linear_small = shrink(linear)
     look, finished = finish_by_networks(params["photofinish"], linear_small, edits, config)
-    upsampled = guided_upsample(linear_small, finished.srgb, linear)
+    upsampled = upsample(linear_small, finished.srgb, linear)
     srgb = upsampled
     if networks.enhance is not None:
         srgb = restore.enhance(params["enhance"], upsampled, networks.enhance, edits.enhance)
@@ -99,3 +100,14 @@ def shrink(linear):
     """The small image that photofinishing sees: floor(H/4) x floor(W/4), bilinear, corners aligned."""
     h, w = linear.shape[:2]
     return resize_bilinear(linear, (h // QUARTER, w // QUARTER))
+
+
+def upsample(linear_small, finished, linear):
+    """Guided upsampling of the finished small picture; one without any colour stays without.
+
+    Where a model sees few small pixels it leans towards a gain for each channel of ``linear``, which would bring that
+    one's colours back into black and white: specks of up to full saturation on real photos.
+    """
+    srgb = guided_upsample(linear_small, finished, linear)
+    grey = jnp.all(finished == finished[..., :1])
+    return jnp.where(grey, rgb_to_ycbcr(srgb)[..., :1], srgb)

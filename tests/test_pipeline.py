@@ -119,6 +119,16 @@ def test_every_gradient_is_finite_for_every_picture(busy):
             assert np.isfinite(leaf).all(), (name, jax.tree_util.keystr(path))
 
 
+def test_black_and_white_has_no_colour_at_full_size(neutral):
+    """Though the raw has, and though upsampling has few small pixels to learn from."""
+    grey = neutral["photofinish"] | {"chroma": jax.tree.map(jnp.zeros_like, neutral["photofinish"]["chroma"])}
+    stages = mj.render_stages(neutral | {"photofinish": grey}, RAW)
+    assert jnp.ptp(stages.linear, axis=-1).max() > 0.2
+    assert jnp.ptp(stages.finished.srgb, axis=-1).max() == 0
+    assert jnp.ptp(stages.upsampled, axis=-1).max() == 0
+    assert jnp.abs(stages.upsampled.mean() - stages.finished.srgb.mean()) < 0.02
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

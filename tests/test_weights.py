@@ -1,5 +1,6 @@
 """Weights that ship: found by name, any denoiser with any style, and each with a card that says where it comes from."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from modisp_jax import checkpoints
 from modisp_jax.checkpoints import SIZES, STYLES
 from modisp_jax.config import DENOISERS, PhotofinishConfig, PipelineConfig
 from modisp_jax.params import check_params, flatten, param_shapes, unflatten
-from tests.samples import TINY, numbered_params
+from tests.samples import TINY, numbered_params, raw
 
 SHIPPED = checkpoints.WEIGHTS
 NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES))
@@ -206,3 +207,13 @@ def test_shipped_sets_by_name(source):
 def test_weights_lie_in_the_package():
     assert Path(mj.__file__).parent / "weights" == SHIPPED
     assert SHIPPED.is_dir()
+
+
+@ships
+def test_black_and_white_has_no_colour_at_all():
+    """Not even from what enhancement adds, or where the light is coloured and nearly black."""
+    dark = np.linspace(0, 1, 40, dtype=np.float32)[:, None, None] ** 4
+    picture = raw(40, 48)
+    srgb = mj.render(mj.load_params("neutral", style="mono"), dataclasses.replace(picture, image=picture.image * dark))
+    assert srgb.max() - srgb.min() > 0.2
+    assert np.ptp(srgb, axis=-1).max() < 1e-5

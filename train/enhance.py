@@ -14,9 +14,8 @@ from modisp_jax.config import ENHANCEMENT, PipelineConfig, RenderConfig
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import l1
 from modisp_jax.metrics import psnr
-from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import init_params, nafnet_config
-from modisp_jax.pipeline import shrink
+from modisp_jax.pipeline import shrink, upsample
 from modisp_jax.resample import box_mean
 from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
@@ -79,6 +78,7 @@ class EnhanceExperiment:
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
     cameras, renderer = cameras_of(experiment.tables), STYLES[experiment.style]
+    constrain = keep_grey if renderer is not None and renderer.saturation == 0 else lambda params: params
     front = make_front(experiment, cameras)
     pairs = prepare(experiment.photos, experiment.size, front, seed=experiment.loop.seed)
     validation = Validation(prepare(experiment.val_photos, experiment.size, front, seed=2**31))
@@ -88,7 +88,7 @@ def task(experiment):
             params = init_params(key, PipelineConfig(None, None, ENHANCEMENT))["enhance"]
         else:
             params = load_params(str(experiment.start))["enhance"]
-        return {"enhance": keep_grey(params) if renderer is not None and renderer.saturation == 0 else params}
+        return {"enhance": constrain(params)}
 
     def loss(params, context, batch, keys, progress):
         del context, keys, progress
@@ -96,7 +96,7 @@ def task(experiment):
 
         def one(image, target):
             image, target = (x.astype(jnp.float32) / 65535.0 for x in (image, target))
-            error = restore.enhance(params["enhance"], image, ENHANCEMENT) - target
+            error = restore.enhance(constrain(params["enhance"]), image, ENHANCEMENT) - target
             return l1(error, jnp.zeros_like(error)), l1(error, box_mean(error, DETAIL_WINDOW))
 
         whole, detail = (values.mean() for values in jax.vmap(one)(batch["raw"], batch["srgb"]))
@@ -129,7 +129,7 @@ def task(experiment):
 def keep_grey(params):
     """Parameters of an enhancement network that adds the same to red, green and blue: its last layer's mean over them.
 
-    On grey pictures with grey targets the three then have the same gradient, so they stay alike while they learn.
+    Its gradient is the same for the three, so what starts alike and learns through it stays alike, to the bit.
     """
     alike = jax.tree.map(lambda x: jnp.broadcast_to(x.mean(-1, keepdims=True), x.shape), params["out_conv"])
     return params | {"out_conv": alike}
@@ -156,7 +156,7 @@ def render_front(key, srgb, cameras, denoiser, finish, shots):
     linear, scene = (to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (image, before_mosaic(srgb, shot)))
     small = shrink(linear)
     finished = finish_by_networks(finish, small, as_float32(Edits()), RenderConfig())[1].srgb
-    return guided_upsample(small, finished, linear), scene
+    return upsample(small, finished, linear), scene
 
 
 def prepare(folder, size, front, *, seed):
