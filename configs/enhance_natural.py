@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/enhance_natural.py --folder runs/enhance-natural
 
-About 6 minutes on one of two busy cores. Expect a gain of 0.32 dB (25.14 to 25.46).
+About 9 minutes on one of two busy cores. Expect a gain of 0.29 dB (25.68 to 25.98).
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/mono.py --folder runs/mono
 
-About 7 minutes on one of two busy cores. Expect 32.50 dB, the neutral rendering has 19.38.
+About 20 minutes on one of two busy cores. Expect 34.03 dB, the neutral rendering has 19.39.
 """
 
 from pathlib import Path

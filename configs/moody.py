@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/moody.py --folder runs/moody
 
-About 7 minutes on one of two busy cores. Expect 29.21 dB, the neutral rendering has 25.53.
+About 20 minutes on one of two busy cores. Expect 32.24 dB, the neutral rendering has 24.67.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/vivid.py --folder runs/vivid
 
-About 6 minutes on one of two busy cores. Expect 28.85 dB, the neutral rendering has 20.87.
+About 20 minutes on one of two busy cores. Expect 24.66 dB, the neutral rendering has 20.49.
 """
 
 from pathlib import Path

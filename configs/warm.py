@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/warm.py --folder runs/warm
 
-About 9 minutes on one of two busy cores. Expect 28.56 dB, the neutral rendering has 20.62.
+About 20 minutes on one of two busy cores. Expect 27.13 dB, the neutral rendering has 20.07.
 """
 
 from pathlib import Path
