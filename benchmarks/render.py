@@ -22,8 +22,7 @@ import tyro
 import modisp_jax as mj
 from modisp_jax.config import DENOISERS, ENHANCEMENT
 from modisp_jax.look import finish_by_networks
-from modisp_jax.ops.guided_upsample import guided_upsample
-from modisp_jax.pipeline import _render, shrink
+from modisp_jax.pipeline import _render, shrink, upsample
 from modisp_jax.stages import color, restore
 
 
@@ -64,7 +63,7 @@ def measure(size, variant, options):
             lambda p, x: finish_by_networks(p, x, mj.Edits(), render_config)[1].srgb,
             (params["photofinish"], small),
         ),
-        "upsample": (guided_upsample, (small, small**0.45, image)),
+        "upsample": (upsample, (small, small**0.45, image)),
         "enhance": (lambda p, x: restore.enhance(p, x, ENHANCEMENT), (params["enhance"], image)),
     }
     result["stages"] = {}

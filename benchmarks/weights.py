@@ -33,7 +33,7 @@ from modisp_jax.types import Edits, as_float32
 from modisp_jax.unprocess import before_mosaic, draw_and_take
 from train import denoise, photofinish
 from train.cameras import cameras_of
-from train.data import PhotoFolder
+from train.data import VALIDATION_SEED, PhotoFolder
 from train.targets import STYLES as RENDERERS
 from train.transforms import enlarge, middle
 
@@ -57,7 +57,7 @@ def denoisers(experiment, cameras, published):
         sets["published generic_lite"] = import_torch(denoiser=published)["denoise"]
     nets = {name: jax.jit(functools.partial(_restore, config=nafnet_config(p))) for name, p in sets.items()}
     photos = PhotoFolder(experiment.val_photos)
-    keys = jax.random.split(jax.random.key(denoise.Validation.SEED), len(photos))
+    keys = jax.random.split(jax.random.key(VALIDATION_SEED), len(photos))
     rows = []
     for zoom in ZOOMS:
         enlarged = (enlarge(photos[i]["srgb"], zoom) for i in range(len(photos)))

@@ -26,6 +26,7 @@ from train.transforms import (
 )
 
 __all__ = [
+    "VALIDATION_SEED",
     "PhotoFolder",
     "RandomCrop",
     "RandomFlip",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+VALIDATION_SEED = 2**31
+"""Seed of what validation draws; those of training are smaller."""
+
 RAW, CLEAN, FACTS, SRGB = "raw_images", "denoised_raw_images", "data", "srgb_images"
 """The folders of a split in the S24 layout; there may be several that start with ``SRGB``, one a style."""
 

@@ -19,7 +19,7 @@ from modisp_jax.stages import restore
 from modisp_jax.unprocess import UnprocessConfig, at_speed, before_mosaic, draw_shot, take_shot
 from train.augment import RandomZoomCrop
 from train.cameras import cameras_of
-from train.data import PhotoFolder, make_loader
+from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
@@ -153,7 +153,6 @@ class Validation:
     """The middles of the validation photos at fixed speeds, unprocessed once with seeds that training never draws."""
 
     SPEEDS = (50.0, 800.0, 3200.0, 12800.0)
-    SEED = 2**31
 
     def __init__(self, experiment, config, cameras):
         photos = PhotoFolder(experiment.val_photos)
@@ -162,7 +161,7 @@ class Validation:
         for speed in self.SPEEDS:
             shots = dataclasses.replace(experiment.shots, iso=(speed, speed))
             make = jax.jit(functools.partial(self._pair, cameras=cameras, shots=shots, target=experiment.target))
-            keys = jax.random.split(jax.random.key(self.SEED), len(middles))
+            keys = jax.random.split(jax.random.key(VALIDATION_SEED), len(middles))
             self.pairs[speed] = [make(key, srgb) for key, srgb in zip(keys, middles, strict=True)]
         self.net = jax.jit(lambda params, raw: clip01(restore.denoise(params["denoise"], raw, config)))
 

@@ -23,13 +23,13 @@ from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Edits, as_float32
 from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take
 from train.cameras import cameras_of
-from train.data import PhotoFolder, make_loader
+from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
-from train.targets import STYLES, render_target
-from train.transforms import RandomCrop, RandomFlip, middle
+from train.targets import STYLES, is_grey, render_target
+from train.transforms import RandomCrop, RandomFlip, middle, turned
 
 DETAIL_WINDOW = 9
 """Side in pixels of the mean that is taken away from what the detail loss compares."""
@@ -78,10 +78,10 @@ class EnhanceExperiment:
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
     cameras, renderer = cameras_of(experiment.tables), STYLES[experiment.style]
-    constrain = keep_grey if renderer is not None and renderer.saturation == 0 else lambda params: params
+    constrain = keep_grey if is_grey(renderer) else lambda params: params
     front = make_front(experiment, cameras)
     pairs = prepare(experiment.photos, experiment.size, front, seed=experiment.loop.seed)
-    validation = Validation(prepare(experiment.val_photos, experiment.size, front, seed=2**31))
+    validation = Validation(prepare(experiment.val_photos, experiment.size, front, seed=VALIDATION_SEED))
 
     def init(key):
         if experiment.start is None:
@@ -92,11 +92,11 @@ def task(experiment):
 
     def loss(params, context, batch, keys, progress):
         del context, keys, progress
-        params = for_compute(params, experiment.compute_dtype)
+        enhance = constrain(for_compute(params, experiment.compute_dtype)["enhance"])
 
         def one(image, target):
             image, target = (x.astype(jnp.float32) / 65535.0 for x in (image, target))
-            error = restore.enhance(constrain(params["enhance"]), image, ENHANCEMENT) - target
+            error = restore.enhance(enhance, image, ENHANCEMENT) - target
             return l1(error, jnp.zeros_like(error)), l1(error, box_mean(error, DETAIL_WINDOW))
 
         whole, detail = (values.mean() for values in jax.vmap(one)(batch["raw"], batch["srgb"]))
@@ -165,8 +165,7 @@ def prepare(folder, size, front, *, seed):
     samples = []
     for i in range(len(photos)):
         photo = photos[i]["srgb"]
-        lying = photo.shape[1] >= photo.shape[0]
-        pair = front(jax.random.fold_in(jax.random.key(seed), i), middle(photo, size if lying else size[::-1]))
+        pair = front(jax.random.fold_in(jax.random.key(seed), i), middle(photo, turned(size, photo)))
         raw, srgb = (np.round(np.asarray(x) * 65535).astype(np.uint16) for x in pair)
         samples.append({"raw": raw, "srgb": srgb, "name": photos.names[i]})
         print(f"\rrendering {folder}: {i + 1}/{len(photos)}", end="", file=sys.stderr, flush=True)

@@ -24,14 +24,14 @@ from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take, 
 from train.augment import RandomView
 from train.cameras import cameras_of
 from train.constants import fit_constants, start_from
-from train.data import PhotoFolder, make_loader
+from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
-from train.targets import STYLES, render_target
-from train.transforms import enlarge, middle, resize_area
+from train.targets import STYLES, is_grey, render_target
+from train.transforms import enlarge, middle, resize_area, turned
 
 CONSTANTS_SIZE = (24, 32)
 """Of the pictures from which the start is fitted: only tones and colours count."""
@@ -106,7 +106,7 @@ def task(experiment):
             params |= {stage: found[stage] for stage in params if stage in found}
         if experiment.fit_constants:
             params = start_from(params, fit_constants(*constants_pairs(photos, cameras, renderer, experiment)))
-        if renderer is not None and renderer.saturation == 0:
+        if is_grey(renderer):
             params["chroma"] = without_colour(params["chroma"])
         return {"photofinish": params}
 
@@ -189,11 +189,8 @@ def front(key, photo, cameras, denoiser, shots):
     return linear, scene, shrink(photo)
 
 
-SEED = 2**31
-"""Of validation; training's seeds are smaller."""
-
-LONG, SHORT = 1024, 576
-"""Sides of the photos' middles that validation takes."""
+MIDDLE_SIZE = (576, 1024)
+"""Height and width of the photos' middles that validation takes, lying; upright photos: exchanged."""
 
 
 def validation_fronts(experiment, cameras):
@@ -201,10 +198,10 @@ def validation_fronts(experiment, cameras):
     photos = PhotoFolder(experiment.val_photos)
     denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
     fronts = []
-    for i, key in enumerate(jax.random.split(jax.random.key(SEED), len(photos))):
+    for i, key in enumerate(jax.random.split(jax.random.key(VALIDATION_SEED), len(photos))):
         photo = enlarge(photos[i]["srgb"], experiment.val_zoom)
-        size = (SHORT, LONG) if photo.shape[0] < photo.shape[1] else (LONG, SHORT)
-        fronts.append(front(key, middle(photo, size), cameras, denoiser, experiment.shots))
+        photo = middle(photo, turned(MIDDLE_SIZE, photo))
+        fronts.append(front(key, photo, cameras, denoiser, experiment.shots))
     return fronts
 
 

@@ -49,6 +49,11 @@ class Renderer:
     """Whether its networks have the 3D LUT: tints that depend on luma are beyond a chroma map."""
 
 
+def is_grey(renderer):
+    """Whether a style's pictures have no colour at all; those of the camera (None) have."""
+    return renderer is not None and not any((renderer.saturation, *renderer.shadow_tint, *renderer.highlight_tint))
+
+
 STYLES = {
     "natural": None,
     "vivid": Renderer(

@@ -102,6 +102,11 @@ def enlarge(photo, factor):
     return resize_area(photo, tuple(factor * n for n in photo.shape[:2]), "bicubic")
 
 
+def turned(size, photo):
+    """A size (height, width) that is meant for lying photos, exchanged where the photo is upright."""
+    return size if photo.shape[1] >= photo.shape[0] else size[::-1]
+
+
 def middle(photo, size):
     """The middle [h, w, 3] of a uint8 photo as float32 in [0, 1]; no larger than it is, and of even size."""
     h, w = (min(want, got) // 2 * 2 for want, got in zip(size, photo.shape[:2], strict=True))

@@ -9,7 +9,7 @@ import pytest
 
 from modisp_jax.color import rgb_to_ycbcr
 from tests.samples import photo
-from train.targets import STYLES, Renderer, local_mean, render_target
+from train.targets import STYLES, Renderer, is_grey, local_mean, render_target
 
 SCENE = jnp.asarray(photo(24, 32)) ** 2.2 * 0.5
 RENDERERS = {name: renderer for name, renderer in STYLES.items() if renderer is not None}
@@ -45,6 +45,14 @@ def test_styles_are_clearly_different():
     for i, first in enumerate(pictures):
         for second in pictures[i + 1 :]:
             assert np.abs(first - second).mean() > 0.02
+
+
+def test_a_style_is_grey_when_its_targets_are():
+    sepia = dataclasses.replace(RENDERERS["mono"], shadow_tint=(0.03, 0.015, 0.0))
+    for renderer in (*RENDERERS.values(), sepia):
+        assert is_grey(renderer) == (jnp.ptp(render_target(renderer, SCENE), axis=-1).max() < 1e-6)
+    assert is_grey(RENDERERS["mono"])
+    assert not is_grey(None)
 
 
 def test_the_fields_do_what_they_say():
