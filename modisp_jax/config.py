@@ -100,6 +100,7 @@ class HaloFixConfig:
 
 
 HIGHLIGHTS = ("neutral", "clip")
+ACTIVATIONS = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,10 @@ class RenderConfig:
     after the colour matrix, which leaves clipped skies pink."""
     halo_fix: HaloFixConfig | None = None
     """Refine the local tone maps against halos; slower."""
+    activations: str = "float32"
+    """How the denoiser and the enhancement store images between blocks. ``bfloat16`` halves that memory and rounds
+    them to 8 bits."""
 
     def __post_init__(self):
         _check(self.highlights in HIGHLIGHTS, f"highlights: expected one of {HIGHLIGHTS}, got {self.highlights!r}")
+        _check(self.activations in ACTIVATIONS, f"activations: expected one of {ACTIVATIONS}, got {self.activations!r}")

@@ -39,13 +39,22 @@ def render(params, raw, *, edits=None, config=None):
     Reference: "Modular Neural Image Signal Processing", arXiv 2512.08564, section 2.
     """
     _check(params, raw)
-    return _render(params, *as_float32((raw, edits or Edits())), config or RenderConfig())
+    raw, edits, config = *as_float32((raw, edits or Edits())), config or RenderConfig()
+    # Three programs one after the other, each of which frees what it used; under the caller's jit they become one.
+    linear, linear_small = _linear(params, raw, edits, config)
+    del raw
+    finished = _finished(params["photofinish"], linear_small, edits, config)
+    return _complete(params, linear_small, finished, linear, edits, config)
 
 
 def render_stages(params, raw, *, edits=None, config=None):
     """Renders a raw photo as :func:`render` does, and returns every intermediate by name: a ``Stages``."""
     _check(params, raw)
-    return _render_stages(params, *as_float32((raw, edits or Edits())), config or RenderConfig())
+    raw, edits, config = *as_float32((raw, edits or Edits())), config or RenderConfig()
+    early = _linear_stages(params, raw, edits, config)
+    look, finished = finish_by_networks(params["photofinish"], early["linear_small"], edits, config)
+    late = _full_size_stages(params, early["linear_small"], finished.srgb, early["linear"], edits, config)
+    return Stages(**early, look=look, finished=finished, **late)
 
 
 def _check(params, raw):
@@ -62,38 +71,50 @@ def _check(params, raw):
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _render_stages(params, raw, edits, config):
+def _linear_stages(params, raw, edits, config):
+    """The stages up to linear sRGB, by name; ``linear_small`` is what photofinishing sees."""
     networks = config_of(params)
     exposure = jnp.exp2(clip(edits.exposure, -4.0, 4.0))
     exposed = clip01(raw.image) * exposure
     denoised = exposed
     if networks.denoise is not None:
-        denoised = restore.denoise(params["denoise"], exposed, networks.denoise, edits.denoise)
+        how = {"activations": config.activations}
+        denoised = restore.denoise(params["denoise"], exposed, networks.denoise, edits.denoise, **how)
     linear = color.to_linear_srgb(
         denoised, raw.illuminant, raw.ccm, saturation=raw.saturation * exposure, highlights=config.highlights
     )
-    linear_small = shrink(linear)
-    look, finished = finish_by_networks(params["photofinish"], linear_small, edits, config)
-    upsampled = upsample(linear_small, finished.srgb, linear)
-    srgb = upsampled
-    if networks.enhance is not None:
-        srgb = restore.enhance(params["enhance"], upsampled, networks.enhance, edits.enhance)
-    return Stages(
-        exposed=exposed,
-        denoised=denoised,
-        linear=linear,
-        linear_small=linear_small,
-        look=look,
-        finished=finished,
-        upsampled=upsampled,
-        srgb=srgb,
-    )
+    return {"exposed": exposed, "denoised": denoised, "linear": linear, "linear_small": shrink(linear)}
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _render(params, raw, edits, config):
-    # Only the picture leaves the compiled program, so the compiler frees each intermediate as it goes.
-    return _render_stages(params, raw, edits, config).srgb
+def _full_size_stages(params, linear_small, finished, linear, edits, config):
+    """The stages from the finished small picture to the full-size one, by name."""
+    networks = config_of(params)
+    upsampled = upsample(linear_small, finished, linear)
+    srgb = upsampled
+    if networks.enhance is not None:
+        how = {"activations": config.activations}
+        srgb = restore.enhance(params["enhance"], upsampled, networks.enhance, edits.enhance, **how)
+    return {"upsampled": upsampled, "srgb": srgb}
+
+
+# The same without what nobody asks for, so that the compiler can work in place.
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _linear(params, raw, edits, config):
+    stages = _linear_stages(params, raw, edits, config)
+    return stages["linear"], stages["linear_small"]
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _finished(params, linear_small, edits, config):
+    return finish_by_networks(params, linear_small, edits, config)[1].srgb
+
+
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="linear")
+def _complete(params, linear_small, finished, linear, edits, config):
+    return _full_size_stages(params, linear_small, finished, linear, edits, config)["srgb"]
 
 
 def shrink(linear):

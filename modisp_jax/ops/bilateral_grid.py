@@ -29,6 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels import grid as kernels
+from modisp_jax.kernels.dispatch import on_cpu
 from modisp_jax.numerics import clip
 
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -239,7 +241,16 @@ def _splat_strips(fn, depth, size, align, outside, *images):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _slice(grid, depth, align, outside):
-    return _map_rows(lambda value, slope: value, grid, depth, align, outside)
+    def compiled(grid, depth):
+        return _map_rows(lambda value, slope: value, grid, depth, align, outside)
+
+    kernel = partial(kernels.slice_grid, *_places(depth, grid, align), border=outside == "border")
+    return on_cpu(kernel, compiled, grid, depth)
+
+
+def _places(depth, grid, align):
+    """Where rows and columns of pixels lie on the grid."""
+    return axis_nodes(depth.shape[0], grid.shape[0], align), axis_nodes(depth.shape[1], grid.shape[1], align)
 
 
 def _slice_fwd(grid, depth, align, outside):
@@ -277,7 +288,11 @@ _splat.defvjp(_splat_fwd, _splat_bwd)
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _slice_affine(grid, depth, image, align, outside):
-    return _map_rows(lambda value, slope, pixel: _apply_affine(value, pixel), grid, depth, align, outside, image)
+    def compiled(grid, depth, image):
+        return _map_rows(lambda value, slope, pixel: _apply_affine(value, pixel), grid, depth, align, outside, image)
+
+    kernel = partial(kernels.slice_affine, *_places(depth, grid, align), border=outside == "border")
+    return on_cpu(kernel, compiled, grid, depth, image)
 
 
 def _slice_affine_fwd(grid, depth, image, align, outside):

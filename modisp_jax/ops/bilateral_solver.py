@@ -20,7 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from modisp_jax.color import luma
-from modisp_jax.resample import pad_reflect
+from modisp_jax.kernels import solver as kernels
+from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
+from modisp_jax.resample import pad_reflect, reflect_index
 from modisp_jax.types import check_image
 
 
@@ -88,6 +90,19 @@ def bilateral_solve(
     dtype = jnp.result_type(target, guide, jnp.float32)
     target, guide = jnp.asarray(target, dtype), jnp.asarray(guide, dtype)
     weights, normaliser = bilateral_weights(luma(guide), window, sigma_space, sigma_range)
+    compiled = functools.partial(_iterate, window=window, iterations=iterations)
+    scalars = [jnp.asarray(x, dtype) for x in (fidelity, relaxation)]
+    mirror = tuple(reflect_index(n, window // 2, window // 2) for n in size)
+    kernel = functools.partial(kernels.iterate, mirror, offsets=half_window(window), iterations=iterations)
+    run = on_cpu_unless_differentiated
+    if window == 1 or iterations == 0:  # nothing for the kernel to do
+        run = lambda kernel, compiled, *arrays: compiled(*arrays)  # noqa: E731
+    solution, residual = run(kernel, compiled, target, weights, normaliser, *scalars)
+    return solution, SolverStats(residual)
+
+
+def _iterate(target, weights, normaliser, fidelity, relaxation, *, window, iterations):
+    """The solver's updates: solution [H, W, C], RMS of the residual at each [iterations]."""
 
     def step(y, _):
         # (fidelity m + W y)/(fidelity + 1) - y, as differences: whole terms would round alike at each of the
@@ -106,7 +121,7 @@ def _checkpointed_scan(step, y, count):
     length = max((n for n in range(1, math.isqrt(count) + 1) if count % n == 0), default=1)
     segment = jax.checkpoint(lambda y, _: jax.lax.scan(step, y, length=length))
     y, residual = jax.lax.scan(segment, y, length=count // length)
-    return y, SolverStats(residual.reshape(-1))
+    return y, residual.reshape(-1)
 
 
 def half_window(window):

@@ -47,8 +47,18 @@ import jax
 import jax.numpy as jnp
 
 from modisp_jax.color import luma
+from modisp_jax.kernels import grid as kernels
+from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
 from modisp_jax.numerics import clip01, safe_divide
-from modisp_jax.ops.bilateral_grid import HIGHEST, axis_strips, hat_weights, merge_strips, slice_affine, splat_grid
+from modisp_jax.ops.bilateral_grid import (
+    HIGHEST,
+    axis_nodes,
+    axis_strips,
+    hat_weights,
+    merge_strips,
+    slice_affine,
+    splat_grid,
+)
 from modisp_jax.types import check_image
 
 CELL = 16
@@ -150,7 +160,19 @@ def _rough_fit(count, sums, mean, products, gain):
 
 
 def _moments(colours, depth, mean, slope, axes):
-    """Second moments ``sum w p [p, q]^T`` of the module's head at each node, [gh, gw, gd, 3, 6].
+    """Second moments ``sum w p [p, q]^T`` of the module's head at each node, [gh, gw, gd, 3, 6]."""
+    (height, width), (gh, gw, _) = depth.shape, mean.shape[:3]
+    rows, columns = axis_nodes(height, gh, "edges"), axis_nodes(width, gw, "edges")
+
+    def kernel(colours, depth, mean, slope, axes):
+        flat = lambda x: x.reshape(*mean.shape[:3], -1)  # noqa: E731
+        return kernels.moments(rows, columns, colours, depth, jnp.concatenate([mean, flat(slope), flat(axes)], -1))
+
+    return on_cpu_unless_differentiated(kernel, _moments_by_tiles, colours, depth, mean, slope, axes)
+
+
+def _moments_by_tiles(colours, depth, mean, slope, axes):
+    """Second moments ``sum w p [p, q]^T`` of the module's head as matrix products, without a scatter.
 
     The image is cut into tiles between four nodes (y, x). A tile has weights, means, ``A1`` and ``V`` for each of its
     four corners and each depth. ``colours`` [h, w, 6] are (v, t), ``mean`` [gh, gw, gd, 6] theirs.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from modisp_jax.config import GRID_INPUTS
 from modisp_jax.nets.layers import INIT_KEY, pool_to, resize_to
-from modisp_jax.nets.photofinish import GRID_DEPTH, SOFTPLUS_ONE, GridNet, GuideNet
+from modisp_jax.nets.photofinish import GRID_DEPTH, SOFTPLUS_ONE, GridNet, GuideNet, guide
 from modisp_jax.ops.bilateral_grid import slice_grid
 from modisp_jax.ops.bilateral_solver import bilateral_solve
 from modisp_jax.ops.tone_curve import tone_curve
@@ -53,11 +53,11 @@ def apply(maps, image, images):
 
 def _maps(params, gained, toned, grid_input, smooth=lambda x: x):
     """Maps [h, w, 5] at the images' own size; ``smooth`` filters the guide and the grid net's input."""
-    guide = smooth(GuideNet().apply({"params": params["guide"]}, gained)[..., None])[..., 0]
+    depth = smooth(guide(params["guide"], gained)[..., None])[..., 0]
     both = smooth(resize_to(jnp.concatenate([gained, toned], axis=-1), GRID_SAMPLES))
     grid = GridNet().apply({"params": params[grid_name(grid_input)]}, pool_to(both, grid_input))
     # The guide runs over [-1, 1], the grid's depth over its nodes.
-    return slice_grid(grid, 0.5 * (guide + 1.0) * (GRID_DEPTH - 1))
+    return slice_grid(grid, 0.5 * (depth + 1.0) * (GRID_DEPTH - 1))
 
 
 def _multiscale_maps(params, gained, toned, grid_input, config):

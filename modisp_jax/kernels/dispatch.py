@@ -1,0 +1,54 @@
+"""The choice between a kernel and what XLA compiles.
+
+The environment variable ``MODISP_KERNELS=0`` leaves all to XLA, to compare.
+"""
+
+import contextlib
+import contextvars
+import os
+
+import jax
+import jax.numpy as jnp
+
+VARIABLE = "MODISP_KERNELS"
+
+_other_platforms = contextvars.ContextVar("other platforms", default=False)
+
+
+@contextlib.contextmanager
+def for_every_platform():
+    """What is traced within can be compiled for any platform; else a machine without a GPU traces for CPUs only."""
+    token = _other_platforms.set(True)
+    try:
+        yield
+    finally:
+        _other_platforms.reset(token)
+
+
+def takes(*arrays):
+    """Whether the kernels take these arrays: float32, none empty."""
+    leaves = jax.tree.leaves(arrays)
+    return all(jnp.result_type(x) == jnp.float32 and 0 not in jnp.shape(x) for x in leaves)
+
+
+def on_cpu(kernel, compiled, *arrays):
+    """Calls ``kernel`` where the program is compiled for a CPU and it takes these arrays, else ``compiled``.
+
+    Both are functions of ``arrays``, pytrees, that agree to rounding. Not differentiable where the kernel is called.
+    """
+    if os.environ.get(VARIABLE) == "0" or not takes(*arrays):
+        return compiled(*arrays)
+    if jax.default_backend() == "cpu" and not _other_platforms.get():  # no need to trace what is for others
+        return kernel(*arrays)
+    return jax.lax.platform_dependent(*arrays, cpu=kernel, default=compiled)
+
+
+def on_cpu_unless_differentiated(kernel, compiled, *arrays):
+    """The same; in reverse-mode differentiation ``compiled`` gives value and gradient."""
+
+    @jax.custom_vjp
+    def run(*arrays):
+        return on_cpu(kernel, compiled, *arrays)
+
+    run.defvjp(lambda *arrays: jax.vjp(compiled, *arrays), lambda pullback, ct: pullback(ct))
+    return run(*arrays)

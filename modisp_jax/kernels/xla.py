@@ -1,0 +1,183 @@
+"""Python functions as custom calls of a compiled JAX program on the CPU, through XLA's foreign function interface.
+
+A registered function gets NumPy views of the program's own buffers, nothing is copied, and is found by its name: the
+program can be cached on disk, exported and sharded. (``jax.pure_callback`` copies, may wait for itself with large
+arrays, and leaves an address in the program, which then cannot be cached.) The structs are those of ``c_api.h`` in
+``jax.ffi.include_dir()``; their layout is stable within a major version of the interface.
+"""
+
+import _thread
+import ctypes
+import json
+import traceback
+
+import jax
+import ml_dtypes
+import numpy as np
+
+MAJOR, MINOR = 0, 1
+"""The version of the interface that is spoken here."""
+
+EXECUTE = 3
+METADATA = 1
+INTERNAL = 13
+DTYPES = {11: np.float32, 12: np.float64, 16: ml_dtypes.bfloat16, 4: np.int32}
+"""Numbers of ``XLA_FFI_DataType`` that kernels take."""
+
+_handlers = {}
+"""By name; kept alive for as long as the process, as XLA holds their addresses."""
+
+
+def _struct(name, *fields):
+    return type(name, (ctypes.Structure,), {"_fields_": fields})
+
+
+_HEAD = (("struct_size", ctypes.c_size_t), ("extension", ctypes.c_void_p))
+_Version = _struct("Version", *_HEAD, ("major", ctypes.c_int), ("minor", ctypes.c_int))
+_Metadata = _struct("Metadata", ("struct_size", ctypes.c_size_t), ("version", _Version))
+_Extension = _struct(
+    "Extension",
+    ("struct_size", ctypes.c_size_t),
+    ("type", ctypes.c_int),
+    ("next", ctypes.c_void_p),
+    ("metadata", ctypes.POINTER(_Metadata)),
+)
+_Buffer = _struct(
+    "Buffer",
+    *_HEAD,
+    ("dtype", ctypes.c_int),
+    ("data", ctypes.c_void_p),
+    ("rank", ctypes.c_int64),
+    ("dims", ctypes.POINTER(ctypes.c_int64)),
+)
+_Buffers = _struct(
+    "Buffers",
+    *_HEAD,
+    ("size", ctypes.c_int64),
+    ("types", ctypes.c_void_p),
+    ("items", ctypes.POINTER(ctypes.POINTER(_Buffer))),
+)
+_Text = _struct("Text", ("start", ctypes.c_void_p), ("length", ctypes.c_size_t))
+_Attributes = _struct(
+    "Attributes",
+    *_HEAD,
+    ("size", ctypes.c_int64),
+    ("types", ctypes.c_void_p),
+    ("names", ctypes.c_void_p),
+    ("items", ctypes.POINTER(ctypes.POINTER(_Text))),
+)
+_ErrorArguments = _struct("ErrorArguments", *_HEAD, ("message", ctypes.c_char_p), ("code", ctypes.c_int))
+_Api = _struct(
+    "Api",
+    *_HEAD,
+    ("version", _Version),
+    ("internal", ctypes.c_void_p),
+    ("create_error", ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_ErrorArguments))),
+)
+_Frame = _struct(
+    "Frame",
+    *_HEAD,
+    ("api", ctypes.POINTER(_Api)),
+    ("context", ctypes.c_void_p),
+    ("stage", ctypes.c_int),
+    ("arguments", _Buffers),
+    ("results", _Buffers),
+    ("attributes", _Attributes),
+)
+_Handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Frame))
+
+
+def register(name, function):
+    """Makes ``function(*arrays, *results, **options)`` known to XLA's CPU backend; it writes to ``results``.
+
+    The arrays are views of XLA's buffers, C-contiguous and valid during the call only.
+    """
+
+    def handle(frame):
+        frame = frame.contents
+        try:
+            if frame.extension and _answer_metadata(frame.extension):
+                return None
+            if frame.stage == EXECUTE:
+                arrays = [_view(item) for item in _items(frame.arguments)]
+                results = [_view(item) for item in _items(frame.results)]
+                function(*arrays, *results, **_options(frame.attributes))
+        except BaseException as error:  # nothing may pass through XLA's C++ frames
+            if isinstance(error, KeyboardInterrupt):
+                _thread.interrupt_main()  # once more, for whoever waits for the program
+            message = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+            arguments = _ErrorArguments(ctypes.sizeof(_ErrorArguments), None, message.encode(), INTERNAL)
+            return frame.api.contents.create_error(ctypes.byref(arguments))
+        return None
+
+    handler = _Handler(handle)
+    _handlers[name] = handler
+    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(ctypes.cast(handler, ctypes.c_void_p)), platform="cpu")
+
+
+def names():
+    """What is registered, by name."""
+    return list(_handlers)
+
+
+def call(name, results, *arrays, in_place=False, **options):
+    """Calls a registered function on arrays within a JAX program; ``options`` are plain values.
+
+    Args:
+      name: what it is registered as.
+      results: a ``jax.ShapeDtypeStruct`` or a sequence of them.
+      arrays: its arguments. Under ``vmap`` it is called once for each element.
+      in_place: the (first) result is written over the first array; XLA copies it before where it is still needed.
+      options: keyword arguments of the function.
+    """
+    aliases = {0: 0} if in_place else None
+    target = jax.ffi.ffi_call(name, results, vmap_method="sequential", input_output_aliases=aliases)
+    return target(*arrays, options=json.dumps(options))
+
+
+def flatten(params):
+    """Paths, as lists of keys, and leaves of a nested dict: what a call takes of parameters."""
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(params), strict=True)
+    return [[key.key for key in path] for path in paths], leaves
+
+
+def unflatten(names, leaves):
+    """The nested dict that was flattened."""
+    params = {}
+    for (*parents, name), leaf in zip(names, leaves, strict=True):
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return params
+
+
+def _answer_metadata(address):
+    """Before the first call XLA asks for the version of the interface; returns whether that was the question."""
+    extension = _Extension.from_address(address)
+    if extension.type != METADATA:
+        return False
+    version = extension.metadata.contents.version
+    version.major, version.minor = MAJOR, MINOR
+    return True
+
+
+def _items(buffers):
+    return (buffers.items[i].contents for i in range(buffers.size))
+
+
+def _view(buffer):
+    """A NumPy view of a buffer."""
+    shape = tuple(buffer.dims[i] for i in range(buffer.rank))
+    dtype = np.dtype(DTYPES[buffer.dtype])
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size == 0:
+        return np.empty(shape, dtype)
+    return np.frombuffer((ctypes.c_uint8 * size).from_address(buffer.data), dtype).reshape(shape)
+
+
+def _options(attributes):
+    if attributes.size == 0:
+        return {}
+    text = attributes.items[0].contents
+    return json.loads(ctypes.string_at(text.start, text.length))
