@@ -1,70 +1,22 @@
-"""What benchmarks share: timing apart from compilation, machine metadata, results as JSON."""
+"""What benchmarks share: timing and machine metadata, as in ``modisp bench``; results as JSON, tables in the docs."""
 
 import json
-import os
-import platform
-import resource
-import statistics
-import time
 from pathlib import Path
 
-import jax
+from modisp_jax.bench import compile_time, machine, peak_memory, run_times, summary
 
-import modisp_jax
+__all__ = [
+    "compile_time",
+    "machine",
+    "peak_memory",
+    "read_results",
+    "run_times",
+    "summary",
+    "write_results",
+    "write_table",
+]
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def compile_time(function, *arguments, **static):
-    """Lowers and compiles a jitted function; returns (compiled, seconds)."""
-    start = time.perf_counter()
-    compiled = function.lower(*arguments, **static).compile()
-    return compiled, time.perf_counter() - start
-
-
-def run_times(function, *arguments, repeats):
-    """Seconds of each of ``repeats`` runs after one that does not count; results are waited for."""
-    jax.block_until_ready(function(*arguments))
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def summary(times):
-    """Median and quartiles of run times, in seconds."""
-    quartiles = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
-    return {"median_s": round(statistics.median(times), 4), "iqr_s": [round(quartiles[0], 4), round(quartiles[2], 4)]}
-
-
-def peak_memory():
-    """Largest resident size of this process so far, in bytes, interpreter and libraries included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def machine():
-    """What a result depends on besides the code."""
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load_at_start": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "backend": jax.default_backend(),
-        "device": str(jax.devices()[0]),
-        "modisp_jax": modisp_jax.__version__,
-    }
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def write_results(name, results, about):

@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | eval | styles | info | import-torch``.
+"""The command line: ``modisp render | eval | styles | bench | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -52,6 +52,7 @@ def render(
     strengths: Annotated[Strengths, arg(name="strength")] = Strengths(),
     highlights: Literal["neutral", "clip"] = "neutral",
     halo_fix: bool = False,
+    activations: Literal["float32", "bfloat16"] = "float32",
     demosaic: Literal["libraw", "malvar"] = "libraw",
     quality: int = 95,
     bits: Literal[8, 16] | None = None,
@@ -73,6 +74,7 @@ def render(
         strengths: Strengths of the stages.
         highlights: Make clipped highlights neutral, or clip as published.
         halo_fix: Refine the local tone maps against halos (slower).
+        activations: How denoiser and enhancement store images on the way; bfloat16 takes half the memory.
         demosaic: Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only).
         quality: JPEG quality, 1 to 100.
         bits: Bits a channel; default 8, for TIFF 16.
@@ -102,6 +104,7 @@ def render(
         edits=edits,
         highlights=highlights,
         halo_fix=halo_fix,
+        activations=activations,
         demosaic=demosaic,
         quality=quality,
         bits=bits,
@@ -200,6 +203,32 @@ def styles(
     return contact_sheet.show_styles(thumbnails, photo, params=params, overwrite=overwrite)
 
 
+def bench(
+    *,
+    sizes: Annotated[tuple[str, ...], arg(metavar="HxW")] = ("3000x4000",),
+    variants: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("lite",),
+    activations: Annotated[tuple[str, ...], arg(metavar="DTYPE")] = ("float32",),
+    halo_fix: bool = False,
+    repeats: int = 3,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None,
+) -> int:
+    """Measure how long rendering takes here and how much memory, by stage, and against what the machine could do.
+
+    Args:
+        sizes: Heights and widths of the photos.
+        variants: Denoisers: lite, base, large.
+        activations: How images between blocks are stored: float32, bfloat16.
+        halo_fix: Also refine the local tone maps against halos.
+        repeats: Timed runs of each program, after one that does not count.
+        output: Also write the figures to this JSON file, with the machine's description.
+    """
+    from modisp_jax import bench
+
+    if repeats < 1:
+        raise ValueError(f"--repeats: expected at least 1, got {repeats}")
+    return bench.bench(sizes, variants, activations, halo_fix=halo_fix, repeats=repeats, output=output)
+
+
 def info(files: Positional[tuple[Path, ...]], /, *, json: bool = False) -> int:
     """Say what raw files, parameter files and published checkpoints hold.
 
@@ -239,7 +268,14 @@ def import_torch(
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
 
 
-COMMANDS = {"render": render, "eval": evaluate, "styles": styles, "info": info, "import-torch": import_torch}
+COMMANDS = {
+    "render": render,
+    "eval": evaluate,
+    "styles": styles,
+    "bench": bench,
+    "info": info,
+    "import-torch": import_torch,
+}
 
 
 def main(arguments=None):

@@ -31,7 +31,7 @@ from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "eval", "styles", "info", "import-torch")
+COMMANDS = ("render", "eval", "styles", "bench", "info", "import-torch")
 NO_EDITS = Edits(*(np.float32(getattr(Edits(), field.name)) for field in dataclasses.fields(Edits)))
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")
@@ -144,7 +144,7 @@ for arguments in [["--help"], ["-h"], ["--version"]] + [[c, h] for c in {COMMAND
     except SystemExit as stop:
         end = stop.code
     assert not end, (arguments, end)
-heavy = {{"jax", "jaxlib", "flax", "numpy", "rawpy", "PIL", "tifffile", "imagecodecs", "safetensors", "torch"}}
+heavy = {{"jax", "jaxlib", "flax", "numba", "numpy", "rawpy", "PIL", "tifffile", "imagecodecs", "safetensors", "torch"}}
 print("imported:", sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
