@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import common
@@ -23,9 +22,10 @@ from tyro.conf import Positional
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PROGRAM = "import sys; from modisp_jax.cli import main; sys.exit(main())"
 MEASURED = """
-import resource, subprocess, sys
+import resource, subprocess, sys, time
+start = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(done.returncode)
 """
 
@@ -73,11 +73,11 @@ def measure(arguments, count, environment):
     """Median time and largest peak memory of the program over ``count`` runs."""
     times, peaks = [], []
     for _ in range(count):
-        start = time.perf_counter()
         command = [sys.executable, "-c", MEASURED, sys.executable, "-c", PROGRAM, *arguments]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-        times.append(time.perf_counter() - start)
-        peaks.append(int(done.stdout))
+        seconds, peak = done.stdout.split()
+        times.append(float(seconds))
+        peaks.append(int(peak))
     return {"median_s": round(statistics.median(times), 2), "peak_memory_mb": max(peaks) * 1024 // 10**6}
 
 

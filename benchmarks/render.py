@@ -56,6 +56,8 @@ class Options:
     """Timed runs of each program."""
     name: str = "render"
     """Results go to results/NAME.json."""
+    resume: bool = False
+    """Go on from what results/NAME.json holds already."""
     write: bool = False
     """Put the tables into docs/performance.md."""
     network: str | None = None
@@ -66,12 +68,21 @@ def main(options):
     if options.network is not None:
         print(json.dumps(measure_network(**json.loads(options.network))))
         return
-    about, found = common.machine(), {"cases": {}, "peers": {}, "rounding": measure_rounding()}
+    about, found = common.machine(), {"cases": {}, "peers": {}}
+    if options.resume:
+        before = common.read_results(options.name)
+        about = before.get("machine", about)
+        found = {name: before.get(name, {}) for name in found}
+    found["rounding"] = measure_rounding()
     for case in wanted_cases(options):
+        if case.name in found["cases"]:
+            continue
         found["cases"][case.name] = run_apart(case)
         print("\n".join(table(case.name, found["cases"][case.name])), flush=True)
         common.write_results(options.name, found, about)
     for job in wanted_jobs(options):
+        if f"{job['name']} {job['size']}" in found["peers"]:
+            continue
         found["peers"][f"{job['name']} {job['size']}"] = pair(options, job)
         path = common.write_results(options.name, found, about)
         print(f"written to {path}", flush=True)
