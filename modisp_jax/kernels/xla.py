@@ -1,7 +1,7 @@
 """Python functions as custom calls of a compiled JAX program on the CPU, through XLA's foreign function interface.
 
 A registered function gets NumPy views of the program's own buffers, nothing is copied, and is found by its name: the
-program can be cached on disk, exported and sharded. (``jax.pure_callback`` copies, may wait for itself with large
+program can be cached on disk and exported. (``jax.pure_callback`` copies, may wait for itself with large
 arrays, and leaves an address in the program, which then cannot be cached.) The structs are those of ``c_api.h`` in
 ``jax.ffi.include_dir()``; their layout is stable within a major version of the interface.
 """
