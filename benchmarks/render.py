@@ -27,8 +27,9 @@ from modisp_jax.config import DENOISERS, ENHANCEMENT, PipelineConfig
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.metrics import psnr
 from modisp_jax.ops.bilateral_solver import bilateral_solve
-from modisp_jax.params import flatten, init_params
+from modisp_jax.params import init_params
 from modisp_jax.stages import restore
+from modisp_jax.tree import flatten
 
 PEER = Path(__file__).parent / "peer.py"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"

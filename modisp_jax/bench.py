@@ -23,6 +23,7 @@ import numpy as np
 
 import modisp_jax
 from modisp_jax.config import ACTIVATIONS, DENOISERS, ENHANCEMENT, HaloFixConfig, PipelineConfig, RenderConfig
+from modisp_jax.io.images import replacing
 from modisp_jax.look import finish_by_networks
 from modisp_jax.params import init_params
 from modisp_jax.pipeline import QUARTER, render, shrink, upsample
@@ -81,23 +82,18 @@ def bench(sizes, variants, activations, *, halo_fix, repeats, output):
         for value in values:
             if value not in known:
                 raise ValueError(f"--{name}: expected one of {', '.join(known)}, got {value!r}")
-    cases = [Case(s, v, a, halo_fix, repeats) for s in sizes for v in variants for a in activations if parse_size(s)]
+    for size in sizes:
+        parse_size(size)
+    cases = [Case(size, v, a, halo_fix, repeats) for size in sizes for v in variants for a in activations]
     about, results = machine(), {}
     for case in cases:
         print(f"modisp: measuring {case.name}", file=sys.stderr, flush=True)
         results[case.name] = run_apart(case)
         print("\n".join(table(case.name, results[case.name])), flush=True)
     if output is not None:
-        write_json(output, {"cases": results, "machine": about})
+        with replacing(output, error=ValueError) as temporary:
+            temporary.write_text(json.dumps({"cases": results, "machine": about}, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-def write_json(path, content):
-    """Writes JSON under a temporary name first."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def run_apart(case):

@@ -18,7 +18,8 @@ from safetensors.numpy import save
 
 from modisp_jax.config import PipelineConfig
 from modisp_jax.io.images import replacing
-from modisp_jax.params import check_params, flatten, init_params, unflatten
+from modisp_jax.params import check_params, init_params
+from modisp_jax.tree import flatten, unflatten
 
 FORMAT = "modisp_jax parameters"
 VERSION = "1"

@@ -8,9 +8,9 @@ import functools
 import jax
 
 from modisp_jax.config import RenderConfig
+from modisp_jax.numerics import mix
 from modisp_jax.params import photofinish_config
 from modisp_jax.stages import FINISH_STAGES
-from modisp_jax.stages.mix import mix
 from modisp_jax.types import Edits, FinishedStages, Look, as_float32, check_image
 
 

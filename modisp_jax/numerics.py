@@ -27,6 +27,11 @@ def clip01(x):
     return clip(x, 0.0, 1.0)
 
 
+def mix(before, after, strength):
+    """``(1 - s) before + s after``, how strong a stage is: 0 leaves it out, 1 is the stage alone, exactly."""
+    return (1.0 - strength) * before + strength * after
+
+
 def safe_divide(a, b, eps=EPS):
     """Returns ``a / max(b, eps)``, for denominators that are nonnegative by nature; saturates at +-1e30.
 

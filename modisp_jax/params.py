@@ -15,6 +15,7 @@ import numpy as np
 from modisp_jax.config import CHROMA_LUT_AXES, GRID_INPUTS, NAFNetConfig, PhotofinishConfig, PipelineConfig
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
+from modisp_jax.tree import flatten, unflatten
 
 STARTS_AT_ZERO = (
     "denoise/out_conv",
@@ -152,24 +153,6 @@ def check_params(params):
     extra = sorted(set(actual) - set(expected))
     if extra:
         raise ValueError(f"params: {extra[0]} belongs to no network of this configuration")
-
-
-def flatten(params):
-    """Turns the nested dict into a flat one whose keys are paths such as ``denoise/in_conv/kernel``."""
-    paths = jax.tree_util.tree_flatten_with_path(params)[0]
-    return {"/".join(str(part.key) for part in path): leaf for path, leaf in paths}
-
-
-def unflatten(flat):
-    """Inverse of :func:`flatten`."""
-    params = {}
-    for path, leaf in flat.items():
-        *parents, name = path.split("/")
-        node = params
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = leaf
-    return params
 
 
 def count_params(params):

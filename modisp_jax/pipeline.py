@@ -78,8 +78,9 @@ def _linear_stages(params, raw, edits, config):
     exposed = clip01(raw.image) * exposure
     denoised = exposed
     if networks.denoise is not None:
-        how = {"activations": config.activations}
-        denoised = restore.denoise(params["denoise"], exposed, networks.denoise, edits.denoise, **how)
+        denoised = restore.denoise(
+            params["denoise"], exposed, networks.denoise, edits.denoise, activations=config.activations
+        )
     linear = color.to_linear_srgb(
         denoised, raw.illuminant, raw.ccm, saturation=raw.saturation * exposure, highlights=config.highlights
     )
@@ -93,8 +94,9 @@ def _full_size_stages(params, linear_small, finished, linear, edits, config):
     upsampled = upsample(linear_small, finished, linear)
     srgb = upsampled
     if networks.enhance is not None:
-        how = {"activations": config.activations}
-        srgb = restore.enhance(params["enhance"], upsampled, networks.enhance, edits.enhance, **how)
+        srgb = restore.enhance(
+            params["enhance"], upsampled, networks.enhance, edits.enhance, activations=config.activations
+        )
     return {"upsampled": upsampled, "srgb": srgb}
 
 

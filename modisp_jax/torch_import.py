@@ -9,8 +9,9 @@ import numpy as np
 
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig, PhotofinishConfig
 from modisp_jax.ops.lut import identity_chroma_lut
-from modisp_jax.params import check_params, nafnet_config, unflatten
+from modisp_jax.params import check_params, nafnet_config
 from modisp_jax.torch_file import read_state_dict
+from modisp_jax.tree import unflatten
 
 LAYOUTS = {
     "conv": lambda x: x.transpose(2, 3, 1, 0),  # [out, in, h, w] -> [h, w, in, out]

@@ -7,7 +7,7 @@ import numpy as np
 
 import modisp_jax as mj
 from modisp_jax.config import NAFNetConfig, PhotofinishConfig, PipelineConfig
-from modisp_jax.params import flatten, unflatten
+from modisp_jax.tree import flatten, unflatten
 
 TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(), NAFNetConfig(2, (1,), 1, (1,)))
 """A pipeline whose restoration networks compile and run fast; photofinishing has no smaller size."""

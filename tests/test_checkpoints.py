@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 import modisp_jax as mj
 from modisp_jax.checkpoints import FORMAT, VERSION
 from modisp_jax.config import PhotofinishConfig, PipelineConfig
-from modisp_jax.params import flatten, param_shapes, unflatten
+from modisp_jax.params import param_shapes
+from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY, numbered_params
 
 CARD = {

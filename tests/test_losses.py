@@ -15,8 +15,8 @@ from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.nets.vgg import layer_names
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
-from modisp_jax.params import flatten
 from modisp_jax.torch_import import _photofinish_table, import_photofinish
+from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, FinishedStages, Look
 from tests.samples import EXTREMES, photo
 

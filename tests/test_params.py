@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.params import check_params, flatten, param_shapes, unflatten
+from modisp_jax.params import check_params, param_shapes
+from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY
 
 PUBLISHED = {  # denoiser + photofinishing, and with enhancement (facts, section 1)

@@ -6,9 +6,10 @@ import pytest
 import modisp_jax as mj
 from modisp_jax.config import ENHANCEMENT, PipelineConfig
 from modisp_jax.ops.lut import identity_chroma_lut
-from modisp_jax.params import count_params, flatten, param_shapes, unflatten
+from modisp_jax.params import count_params, param_shapes
 from modisp_jax.torch_file import read_state_dict
 from modisp_jax.torch_import import MESH, _nafnet_table, _photofinish_table, import_torch, recognise
+from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY, numbered_params
 from tests.torch_files import write_checkpoint
 

@@ -12,7 +12,8 @@ import modisp_jax as mj
 from modisp_jax import checkpoints
 from modisp_jax.checkpoints import SIZES, STYLES
 from modisp_jax.config import DENOISERS, PhotofinishConfig, PipelineConfig
-from modisp_jax.params import check_params, flatten, param_shapes, unflatten
+from modisp_jax.params import check_params, param_shapes
+from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY, numbered_params, raw
 
 SHIPPED = checkpoints.WEIGHTS

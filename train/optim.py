@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from modisp_jax.params import flatten, unflatten
+from modisp_jax.tree import flatten, unflatten
 
 
 @dataclasses.dataclass(frozen=True)

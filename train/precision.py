@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from modisp_jax.params import flatten, unflatten
+from modisp_jax.tree import flatten, unflatten
 
 ComputeDtype = Literal["float32", "bfloat16"]
 

@@ -6,8 +6,9 @@ that a layer reads beyond the border like inside; rows beyond the border are rea
 
 import numpy as np
 
-from modisp_jax.kernels.rows import CHUNK, kernel, mix
+from modisp_jax.kernels.rows import CHUNK, copy, fill, flat, kernel, mix
 from modisp_jax.kernels.threads import each_band
+from modisp_jax.resample import reflect_index
 
 BORDER = 2
 """Pixels: what the widest layer reads beyond the border."""
@@ -37,24 +38,17 @@ class Planes:
 
 def fill_border(x):
     """Mirrors each row over its ends."""
-    columns = mirror(np.arange(-BORDER, x.width + BORDER), x.width)
+    columns = reflect_index(x.width, BORDER, BORDER)
     x.data[:, :, :BORDER] = x.data[:, :, BORDER + columns[:BORDER]]
     x.data[:, :, -BORDER:] = x.data[:, :, BORDER + columns[-BORDER:]]
 
 
-def mirror(index, size):
-    """Where an index beyond [0, size) lies in the mirrored image; one pixel repeats."""
-    period = max(2 * (size - 1), 1)
-    index = np.abs(index) % period
-    return np.where(index < size, index, period - index)
-
-
 def convolve(x, conv, *, leaky=True, then=None):
     """3x3 convolution [3, 3, C, D], leaky ReLU where ``leaky``, then a 1x1 convolution where ``then`` is one."""
-    weights, bias = _taps(conv), _flat(conv["bias"])
+    weights, bias = taps(conv), flat(conv["bias"])
     y = Planes(x.height, x.width, len(bias))
-    mixed, mixed_bias = (_taps(then), _flat(then["bias"])) if then else (np.empty(0, np.float32), bias)
-    rows = mirror(np.arange(-1, x.height + 1), x.height)
+    mixed, mixed_bias = (taps(then), flat(then["bias"])) if then else (np.empty(0, np.float32), bias)
+    rows = reflect_index(x.height, 1, 1)
 
     def band(first, last):
         _convolve_band(x.data, rows, weights, bias, leaky, mixed, mixed_bias, y.data, first, last)
@@ -78,11 +72,11 @@ def normalise(x, norm, groups):
 
 def mbconv(x, params):
     """Three depthwise branches, each activated, summed, then a 1x1 convolution."""
-    near, dilated, wide = (_flat(params[n]["kernel"].reshape(-1, x.planes).T) for n in ("near", "dilated", "wide"))
+    near, dilated, wide = (flat(params[n]["kernel"].reshape(-1, x.planes).T) for n in ("near", "dilated", "wide"))
     biases = np.stack([params[n]["bias"] for n in ("near", "dilated", "wide")], 1)
-    rows = mirror(np.arange(-2, x.height + 2), x.height)
+    rows = reflect_index(x.height, BORDER, BORDER)
     y = Planes(x.height, x.width, x.planes)
-    weights, bias = _taps(params["mix"]), _flat(params["mix"]["bias"])
+    weights, bias = taps(params["mix"]), flat(params["mix"]["bias"])
 
     def band(first, last):
         _mbconv_band(x.data, rows, near, dilated, wide, biases, weights, bias, y.data, first, last)
@@ -111,13 +105,9 @@ def _sigmoid(x):
     return (1 / (1 + np.exp(-x))).astype(np.float32)
 
 
-def _flat(array):
-    return np.ascontiguousarray(array, np.float32).reshape(-1)
-
-
-def _taps(conv):
+def taps(conv):
     """A kernel [k, k, in, out] as a matrix [out, in] for each tap, flat."""
-    return _flat(conv["kernel"].transpose(0, 1, 3, 2))
+    return flat(conv["kernel"].transpose(0, 1, 3, 2))
 
 
 @kernel
@@ -126,13 +116,6 @@ def _leak(planes, x, n):
         values = x[c * CHUNK : c * CHUNK + n]
         for p in range(n):
             values[p] = max(values[p], SLOPE * values[p])
-
-
-@kernel
-def copy(source, target, n):
-    """Copies ``n`` values."""
-    for p in range(n):
-        target[p] = source[p]
 
 
 @kernel
@@ -201,8 +184,7 @@ def _normalise_band(data, scale, shift, first, last):
 @kernel
 def _add_branch(source, rows, k, size, dilation, bias, start, y, branch, n, c, row):
     """Adds an activated depthwise branch of plane ``c`` to ``y``; ``rows`` holds the five source rows."""
-    for p in range(n):
-        branch[p] = bias
+    fill(bias, branch, n)
     reach = size // 2 * dilation
     for i in range(size):
         line = source[rows[row + BORDER - reach + i * dilation], c, BORDER - reach + start :]
@@ -227,8 +209,7 @@ def _mbconv_band(source, rows, near, dilated, wide, biases, weights, bias, targe
             n = min(CHUNK, width - start)
             for c in range(planes):
                 values = x[c * CHUNK : (c + 1) * CHUNK]
-                for p in range(n):
-                    values[p] = np.float32(0)
+                fill(np.float32(0), values, n)
                 _add_branch(source, rows, near[9 * c :], 3, 1, biases[c, 0], start, values, branch, n, c, row)
                 _add_branch(source, rows, dilated[9 * c :], 3, 2, biases[c, 1], start, values, branch, n, c, row)
                 _add_branch(source, rows, wide[25 * c :], 5, 1, biases[c, 2], start, values, branch, n, c, row)

@@ -16,57 +16,44 @@ from modisp_jax.kernels.convolution import (
     convolve,
     convolve_chunk,
     coordinate_attention,
-    copy,
     fill_border,
     mbconv,
-    mirror,
     normalise,
+    taps,
 )
-from modisp_jax.kernels.rows import CHUNK, kernel
+from modisp_jax.kernels.rows import CHUNK, copy, kernel
 from modisp_jax.kernels.threads import each_band
+from modisp_jax.resample import positions, reflect_index
+from modisp_jax.tree import flatten, unflatten
 
 
-def guide(positions, params, image):
-    """The depth guide [h, w] of an image [h, w, 3] within a JAX program on the CPU; not differentiable.
-
-    ``positions(n_in, n_out)`` tells where the samples of an enlarged axis read, as in ``resample.py``.
-    """
-    size = image.shape[:2]
-    places = []
-    for factor in (4, 2):
-        for n in size:
-            places += positions(n // factor, n)
-    names, leaves = xla.flatten(params)
-    shape = jax.ShapeDtypeStruct(size, image.dtype)
-    return xla.call("modisp_guide", shape, image, *places, *leaves, names=names)
+def guide(params, image):
+    """The depth guide [h, w] of an image [h, w, 3] within a JAX program on the CPU; not differentiable."""
+    params = flatten(params)
+    shape = jax.ShapeDtypeStruct(image.shape[:2], image.dtype)
+    return xla.call("modisp_guide", shape, image, *params.values(), names=list(params))
 
 
 def _guide(image, *buffers, names):
-    places, leaves, out = buffers[:8], buffers[8:-1], buffers[-1]
-    params = xla.unflatten(names, leaves)
+    *leaves, out = buffers
+    params = unflatten(dict(zip(names, leaves, strict=True)))
     red = np.ascontiguousarray(image[..., 0])
     low = _features(_pool(red, 4), params["low"])
     mid = _features(_pool(red, 2), params["mid"])
     high = _features(red, params["high"])
-    fuse = np.ascontiguousarray(params["fuse"]["kernel"].transpose(0, 1, 3, 2)).reshape(-1)
-    head, head_bias = params["head"]["kernel"].reshape(-1), params["head"]["bias"][0]
-    rows = mirror(np.arange(-1, len(red) + 1), len(red))
+    # Where each enlarged row and column reads its plane, lower index and fraction: of low, then of mid.
+    sizes = [(n, m) for x in (low, mid) for n, m in zip((x.height, x.width), red.shape, strict=True)]
+    places = [place for n, m in sizes for place in positions(n, m)]
+    weights = [
+        taps(params["fuse"]),
+        params["fuse"]["bias"],
+        params["head"]["kernel"].reshape(-1),
+        params["head"]["bias"][0],
+    ]
+    rows = reflect_index(len(red), 1, 1)
 
     def band(first, last):
-        _fuse_band(
-            low.data,
-            mid.data,
-            high.data,
-            *places,
-            rows,
-            fuse,
-            params["fuse"]["bias"],
-            head,
-            head_bias,
-            out,
-            first,
-            last,
-        )
+        _fuse_band(low.data, mid.data, high.data, *places, rows, *weights, out, first, last)
 
     each_band(len(red), band)
 

@@ -15,7 +15,9 @@ import numpy as np
 
 from modisp_jax.config import NAFNetConfig
 from modisp_jax.kernels import nafnet_rows, xla
+from modisp_jax.kernels.rows import flat
 from modisp_jax.kernels.threads import each_band
+from modisp_jax.tree import flatten, unflatten
 
 ALIGN = 16
 """Rows are padded to a multiple of this many pixels."""
@@ -43,17 +45,23 @@ def nafnet(params, image, strength, *, config, limits, activations):
       limits: (low, high) that the restored image is clipped to, or None.
       activations: ``float32``, or ``bfloat16`` to store images between blocks in half the memory.
     """
-    names, leaves = xla.flatten(params)
+    params = flatten(params)
     shape = jax.ShapeDtypeStruct(image.shape, image.dtype)
-    options = {"names": names, "config": dataclasses.asdict(config), "limits": limits, "activations": activations}
+    options = {
+        "names": list(params),
+        "config": dataclasses.asdict(config),
+        "limits": limits,
+        "activations": activations,
+    }
     # The result takes the image's place in memory, where that is not needed any more.
-    return xla.call("modisp_nafnet", shape, image, strength, *leaves, in_place=True, **options)
+    return xla.call("modisp_nafnet", shape, image, strength, *params.values(), in_place=True, **options)
 
 
 def _run_on_buffers(image, strength, *buffers, names, config, limits, activations):
     *leaves, out = buffers
     config = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    run(xla.unflatten(names, leaves), NAFNetConfig(**config), image, out, strength[()], limits, STORED[activations])
+    params = unflatten(dict(zip(names, leaves, strict=True)))
+    run(params, NAFNetConfig(**config), image, out, strength[()], limits, STORED[activations])
 
 
 xla.register("modisp_nafnet", _run_on_buffers)
@@ -91,10 +99,6 @@ def run(params, config, image, out, strength=1.0, limits=None, dtype=np.float32)
     _out_conv(params["out_conv"], x, image, out, np.float32(strength), np.float32(low), np.float32(high))
 
 
-def _flat(array):
-    return np.ascontiguousarray(array, np.float32).reshape(-1)
-
-
 def _matrix(conv):
     """A 1x1 convolution's kernel as a matrix [outputs, inputs] in float64, and its bias."""
     return conv["kernel"][0, 0].T.astype(np.float64), conv["bias"].astype(np.float64)
@@ -103,19 +107,19 @@ def _matrix(conv):
 def _behind_norm(conv, norm):
     """The convolution of ``scale * x + bias`` as one of x."""
     matrix, bias = _matrix(conv)
-    return _flat(matrix * norm["scale"]), _flat(bias + matrix @ norm["bias"].astype(np.float64))
+    return flat(matrix * norm["scale"]), flat(bias + matrix @ norm["bias"].astype(np.float64))
 
 
 def _scaled(conv, scale, attention=1.0):
     """``scale * conv(attention * x)`` as one convolution."""
     matrix, bias = _matrix(conv)
-    return _flat(scale[:, None] * matrix * attention), _flat(scale * bias)
+    return flat(scale[:, None] * matrix * attention), flat(scale * bias)
 
 
 def _block(params, x):
     """A NAF block in place."""
     expand1 = _behind_norm(params["expand1"], params["norm1"])
-    depthwise = _flat(params["depthwise"]["kernel"].reshape(9, -1).T), _flat(params["depthwise"]["bias"])
+    depthwise = flat(params["depthwise"]["kernel"].reshape(9, -1).T), flat(params["depthwise"]["bias"])
     expand2 = _behind_norm(params["expand2"], params["norm2"])
     project2 = _scaled(params["project2"], params["gamma"])
     sums = np.zeros((x.height, x.planes))
@@ -144,8 +148,8 @@ def _block(params, x):
 
 
 def _in_conv(params, image, x):
-    weights = _flat(params["kernel"].transpose(3, 2, 0, 1))  # [row, column, in, out] -> [out, in, row, column]
-    bias = _flat(params["bias"])
+    weights = flat(params["kernel"].transpose(3, 2, 0, 1))  # [row, column, in, out] -> [out, in, row, column]
+    bias = flat(params["bias"])
 
     def band(first, last):
         size = (x.height, x.width, x.stride, x.planes)
@@ -155,8 +159,8 @@ def _in_conv(params, image, x):
 
 
 def _out_conv(params, x, image, out, strength, low, high):
-    weights = _flat(params["kernel"].transpose(3, 2, 0, 1))
-    bias = _flat(params["bias"])
+    weights = flat(params["kernel"].transpose(3, 2, 0, 1))
+    bias = flat(params["bias"])
 
     def band(first, last):
         size = (x.height, x.width, x.stride, x.planes)
@@ -167,12 +171,11 @@ def _out_conv(params, x, image, out, strength, low, high):
 
 def _down(params, x):
     y = Planes(x.height // 2, x.width // 2, 2 * x.planes, x.data.dtype)
-    weights = _flat(params["kernel"].reshape(4 * x.planes, -1).T)
+    weights = flat(params["kernel"].reshape(4 * x.planes, -1).T)
+    bias = flat(params["bias"])
 
     def band(first, last):
-        nafnet_rows.down_band(
-            x.flat, x.stride, x.planes, y.flat, y.width, y.stride, first, last, weights, _flat(params["bias"])
-        )
+        nafnet_rows.down_band(x.flat, x.stride, x.planes, y.flat, y.width, y.stride, first, last, weights, bias)
 
     each_band(y.height, band)
     return y
@@ -182,7 +185,7 @@ def _up(params, x, skip):
     """Adds the image ``x``, doubled in size, to ``skip`` in place."""
     half = x.planes // 2
     # Outputs (plane, row, column) -> (row, plane, column).
-    weights = _flat(params["expand"]["kernel"][0, 0].T.reshape(half, 2, 2, -1).transpose(1, 0, 2, 3))
+    weights = flat(params["expand"]["kernel"][0, 0].T.reshape(half, 2, 2, -1).transpose(1, 0, 2, 3))
     bias = np.zeros(2 * x.planes, np.float32)
 
     def band(first, last):

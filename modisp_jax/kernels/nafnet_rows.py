@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from modisp_jax.kernels.rows import CHUNK, gate, gated_depthwise, kernel, load, mix, normalise, store, three_by_three
+from modisp_jax.kernels.rows import (
+    CHUNK,
+    copy,
+    gate,
+    gated_depthwise,
+    kernel,
+    load,
+    mix,
+    normalise,
+    store,
+    three_by_three,
+)
 
 
 @kernel
@@ -17,10 +28,7 @@ def _zero_border(planes, ring, slot, width):
 def to_ring(chunk, ring, slot, planes, to, n):
     """Copies a chunk into a row of the ring, from ``to`` on."""
     for c in range(planes):
-        values = chunk[c * CHUNK : c * CHUNK + n]
-        row = ring[slot, c, to : to + n]
-        for p in range(n):
-            row[p] = values[p]
+        copy(chunk[c * CHUNK : c * CHUNK + n], ring[slot, c, to : to + n], n)
 
 
 @kernel

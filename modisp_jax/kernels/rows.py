@@ -49,58 +49,52 @@ def kernel(function):
     return compiled
 
 
-def _load(stored, out, n):
-    raise NotImplementedError("compiled code only")
-
-
-def _store(values, stored, n):
-    raise NotImplementedError("compiled code only")
-
-
-@overload(_load, jit_options={"fastmath": FASTMATH, "nogil": True}, inline="never")
-def _load_overload(stored, out, n):
-    if stored.dtype == numba.uint16:
-
-        def load_half(stored, out, n):
-            bits = out.view(np.uint32)
-            for p in range(n):
-                bits[p] = np.uint32(stored[p]) << np.uint32(16)
-
-        return load_half
-
-    def load(stored, out, n):
-        for p in range(n):
-            out[p] = stored[p]
-
-    return load
-
-
-@overload(_store, jit_options={"fastmath": FASTMATH, "nogil": True}, inline="never")
-def _store_overload(values, stored, n):
-    if stored.dtype == numba.uint16:
-
-        def store_half(values, stored, n):
-            bits = values.view(np.uint32)
-            for p in range(n):
-                # To the nearest, halves to even.
-                rounding = np.uint32(0x7FFF) + ((bits[p] >> np.uint32(16)) & np.uint32(1))
-                stored[p] = np.uint16((bits[p] + rounding) >> np.uint32(16))
-
-        return store_half
-
-    def store(values, stored, n):
-        for p in range(n):
-            stored[p] = values[p]
-
-    return store
+def flat(array):
+    """An array as a vector of float32, as the loops take weights."""
+    return np.ascontiguousarray(array, np.float32).reshape(-1)
 
 
 @kernel
-def load(stored, at, stride, planes, out, n):
+def copy(source, target, n):
+    """Copies ``n`` values."""
+    for p in range(n):
+        target[p] = source[p]
+
+
+def _convert(source, target, n):
+    """Copies ``n`` values between float32 and the type in which planes are stored."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_convert, jit_options={"fastmath": FASTMATH, "nogil": True}, inline="never")
+def _convert_overload(source, target, n):
+    if source.dtype == numba.uint16:
+
+        def widen(source, target, n):
+            bits = target.view(np.uint32)
+            for p in range(n):
+                bits[p] = np.uint32(source[p]) << np.uint32(16)
+
+        return widen
+    if target.dtype == numba.uint16:
+
+        def narrow(source, target, n):
+            bits = source.view(np.uint32)
+            for p in range(n):
+                # To the nearest, halves to even.
+                rounding = np.uint32(0x7FFF) + ((bits[p] >> np.uint32(16)) & np.uint32(1))
+                target[p] = np.uint16((bits[p] + rounding) >> np.uint32(16))
+
+        return narrow
+    return copy.py_func
+
+
+@kernel
+def load(stored, at, stride, planes, chunk, n):
     """Copies ``n`` pixels of each plane into a chunk, as float32."""
     for c in range(planes):
         start = at + c * stride
-        _load(stored[start : start + n], out[c * CHUNK : c * CHUNK + n], n)
+        _convert(stored[start : start + n], chunk[c * CHUNK : c * CHUNK + n], n)
 
 
 @kernel
@@ -108,7 +102,7 @@ def store(chunk, planes, stored, at, stride, n):
     """Copies ``n`` pixels of each plane of a chunk to where planes are stored."""
     for c in range(planes):
         start = at + c * stride
-        _store(chunk[c * CHUNK : c * CHUNK + n], stored[start : start + n], n)
+        _convert(chunk[c * CHUNK : c * CHUNK + n], stored[start : start + n], n)
 
 
 @kernel

@@ -11,13 +11,13 @@ import numpy as np
 from modisp_jax.kernels import xla
 from modisp_jax.kernels.rows import fill, kernel
 from modisp_jax.kernels.threads import each_band
+from modisp_jax.resample import reflect_index
 
 
-def iterate(mirror, target, weights, normaliser, fidelity, relaxation, *, offsets, iterations):
+def iterate(target, weights, normaliser, fidelity, relaxation, *, offsets, iterations):
     """Runs ``y <- y + relaxation ((fidelity m + W y) / (fidelity + 1) - y)`` from ``y = m``, ``iterations`` times.
 
     Args:
-      mirror: source index of each row [H + 2r] and column [W + 2r] of the bordered image.
       target: m [H, W, C].
       weights: a map [H + 2r, W + 2r] for each of ``offsets``, as ``bilateral_weights`` makes them.
       normaliser: [H, W].
@@ -29,15 +29,16 @@ def iterate(mirror, target, weights, normaliser, fidelity, relaxation, *, offset
     """
     scalars = jnp.stack([jnp.asarray(fidelity, jnp.float32), jnp.asarray(relaxation, jnp.float32)])
     shapes = (jax.ShapeDtypeStruct(target.shape, jnp.float32), jax.ShapeDtypeStruct((iterations,), jnp.float32))
-    return xla.call("modisp_solve", shapes, target, normaliser, *mirror, scalars, *weights, offsets=offsets)
+    return xla.call("modisp_solve", shapes, target, normaliser, scalars, *weights, offsets=offsets)
 
 
-def _solve(target, normaliser, mirror_rows, mirror_columns, scalars, *rest, offsets):
+def _solve(target, normaliser, scalars, *rest, offsets):
     *weights, out, residual = rest
-    height, width, channels = target.shape
-    radius = (len(mirror_rows) - height) // 2
-    fidelity, relaxation = scalars
     weights = np.stack(weights)
+    height, width, channels = target.shape
+    radius = (weights.shape[1] - height) // 2
+    mirror_rows, mirror_columns = (reflect_index(n, radius, radius) for n in (height, width))
+    fidelity, relaxation = scalars
     dy, dx = np.array(offsets, np.int64).reshape(-1, 2).T.copy()
     fixed = np.ascontiguousarray(target.transpose(0, 2, 1))  # [H, C, W]
     y, new = (np.empty((len(mirror_rows), channels, len(mirror_columns)), np.float32) for _ in range(2))

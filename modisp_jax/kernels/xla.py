@@ -1,8 +1,8 @@
 """Python functions as custom calls of a compiled JAX program on the CPU, through XLA's foreign function interface.
 
 A registered function gets NumPy views of the program's own buffers, nothing is copied, and is found by its name: the
-program can be cached on disk and exported. (``jax.pure_callback`` copies, may wait for itself with large
-arrays, and leaves an address in the program, which then cannot be cached.) The structs are those of ``c_api.h`` in
+program can be cached on disk and exported. (``jax.pure_callback`` copies, may wait for itself with large arrays, and
+leaves an address in the program, which then cannot be cached.) The structs are those of ``c_api.h`` in
 ``jax.ffi.include_dir()``; their layout is stable within a major version of the interface.
 """
 
@@ -12,7 +12,6 @@ import json
 import traceback
 
 import jax
-import ml_dtypes
 import numpy as np
 
 MAJOR, MINOR = 0, 1
@@ -21,7 +20,7 @@ MAJOR, MINOR = 0, 1
 EXECUTE = 3
 METADATA = 1
 INTERNAL = 13
-DTYPES = {11: np.float32, 12: np.float64, 16: ml_dtypes.bfloat16, 4: np.int32}
+DTYPES = {11: np.float32, 4: np.int32}
 """Numbers of ``XLA_FFI_DataType`` that kernels take."""
 
 _handlers = {}
@@ -133,23 +132,6 @@ def call(name, results, *arrays, in_place=False, **options):
     aliases = {0: 0} if in_place else None
     target = jax.ffi.ffi_call(name, results, vmap_method="sequential", input_output_aliases=aliases)
     return target(*arrays, options=json.dumps(options))
-
-
-def flatten(params):
-    """Paths, as lists of keys, and leaves of a nested dict: what a call takes of parameters."""
-    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(params), strict=True)
-    return [[key.key for key in path] for path in paths], leaves
-
-
-def unflatten(names, leaves):
-    """The nested dict that was flattened."""
-    params = {}
-    for (*parents, name), leaf in zip(names, leaves, strict=True):
-        node = params
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = leaf
-    return params
 
 
 def _answer_metadata(address):

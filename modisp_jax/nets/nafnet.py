@@ -14,7 +14,7 @@ from modisp_jax.config import NAFNetConfig
 from modisp_jax.kernels import nafnet as kernels
 from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
 from modisp_jax.nets.layers import PRECISION, Conv, DepthwiseConv, LayerNorm, zeros
-from modisp_jax.numerics import clip
+from modisp_jax.numerics import clip, mix
 
 
 def _gate(x):
@@ -121,7 +121,7 @@ def _compiled(params, image, strength, *, config, limits, activations):
     restored = NAFNet(config).apply({"params": params}, image)
     if limits is not None:
         restored = clip(restored, *limits)
-    return (1.0 - strength) * image + strength * restored
+    return mix(image, restored, strength)
 
 
 def _halve_unless_norm(path, leaf):

@@ -4,8 +4,6 @@ The layers that make coefficients start with a zero kernel and the bias that the
 network gives a plain, correct rendering, and its first gradient step already moves them (``params.STARTS_AT_ZERO``).
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,7 +24,7 @@ from modisp_jax.nets.layers import (
 )
 from modisp_jax.numerics import safe_sqrt
 from modisp_jax.ops.lut import RGB_NODES, chroma_histogram, identity_chroma_lut
-from modisp_jax.resample import mean_pool, positions, resize_bilinear
+from modisp_jax.resample import mean_pool, resize_bilinear
 
 GRID_DEPTH = 18
 GRID_SIZE = 64
@@ -129,7 +127,7 @@ class GuideNet(nn.Module):
 def guide(params, image):
     """Depth guide [h, w] of an image [h, w, 3] by :class:`GuideNet`: on CPUs by kernels, elsewhere by XLA."""
     return on_cpu_unless_differentiated(
-        functools.partial(kernels.guide, positions),
+        kernels.guide,
         lambda params, image: GuideNet().apply({"params": params}, image),
         params,
         image,

@@ -244,12 +244,12 @@ def _slice(grid, depth, align, outside):
     def compiled(grid, depth):
         return _map_rows(lambda value, slope: value, grid, depth, align, outside)
 
-    kernel = partial(kernels.slice_grid, *_places(depth, grid, align), border=outside == "border")
+    kernel = partial(kernels.slice_grid, *places(depth, grid, align), border=outside == "border")
     return on_cpu(kernel, compiled, grid, depth)
 
 
-def _places(depth, grid, align):
-    """Where rows and columns of pixels lie on the grid."""
+def places(depth, grid, align):
+    """Where the rows and columns of ``depth`` [H, W] lie on ``grid`` [gh, gw, ..]: :func:`axis_nodes` of either."""
     return axis_nodes(depth.shape[0], grid.shape[0], align), axis_nodes(depth.shape[1], grid.shape[1], align)
 
 
@@ -291,7 +291,7 @@ def _slice_affine(grid, depth, image, align, outside):
     def compiled(grid, depth, image):
         return _map_rows(lambda value, slope, pixel: _apply_affine(value, pixel), grid, depth, align, outside, image)
 
-    kernel = partial(kernels.slice_affine, *_places(depth, grid, align), border=outside == "border")
+    kernel = partial(kernels.slice_affine, *places(depth, grid, align), border=outside == "border")
     return on_cpu(kernel, compiled, grid, depth, image)
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from modisp_jax.color import luma
 from modisp_jax.kernels import solver as kernels
 from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
-from modisp_jax.resample import pad_reflect, reflect_index
+from modisp_jax.resample import pad_reflect
 from modisp_jax.types import check_image
 
 
@@ -90,14 +90,13 @@ def bilateral_solve(
     dtype = jnp.result_type(target, guide, jnp.float32)
     target, guide = jnp.asarray(target, dtype), jnp.asarray(guide, dtype)
     weights, normaliser = bilateral_weights(luma(guide), window, sigma_space, sigma_range)
+    arrays = (target, weights, normaliser, jnp.asarray(fidelity, dtype), jnp.asarray(relaxation, dtype))
     compiled = functools.partial(_iterate, window=window, iterations=iterations)
-    scalars = [jnp.asarray(x, dtype) for x in (fidelity, relaxation)]
-    mirror = tuple(reflect_index(n, window // 2, window // 2) for n in size)
-    kernel = functools.partial(kernels.iterate, mirror, offsets=half_window(window), iterations=iterations)
-    run = on_cpu_unless_differentiated
     if window == 1 or iterations == 0:  # nothing for the kernel to do
-        run = lambda kernel, compiled, *arrays: compiled(*arrays)  # noqa: E731
-    solution, residual = run(kernel, compiled, target, weights, normaliser, *scalars)
+        solution, residual = compiled(*arrays)
+    else:
+        kernel = functools.partial(kernels.iterate, offsets=half_window(window), iterations=iterations)
+        solution, residual = on_cpu_unless_differentiated(kernel, compiled, *arrays)
     return solution, SolverStats(residual)
 
 

@@ -52,10 +52,10 @@ from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
 from modisp_jax.numerics import clip01, safe_divide
 from modisp_jax.ops.bilateral_grid import (
     HIGHEST,
-    axis_nodes,
     axis_strips,
     hat_weights,
     merge_strips,
+    places,
     slice_affine,
     splat_grid,
 )
@@ -161,12 +161,11 @@ def _rough_fit(count, sums, mean, products, gain):
 
 def _moments(colours, depth, mean, slope, axes):
     """Second moments ``sum w p [p, q]^T`` of the module's head at each node, [gh, gw, gd, 3, 6]."""
-    (height, width), (gh, gw, _) = depth.shape, mean.shape[:3]
-    rows, columns = axis_nodes(height, gh, "edges"), axis_nodes(width, gw, "edges")
 
     def kernel(colours, depth, mean, slope, axes):
         flat = lambda x: x.reshape(*mean.shape[:3], -1)  # noqa: E731
-        return kernels.moments(rows, columns, colours, depth, jnp.concatenate([mean, flat(slope), flat(axes)], -1))
+        models = jnp.concatenate([mean, flat(slope), flat(axes)], -1)
+        return kernels.moments(*places(depth, mean, "edges"), colours, depth, models)
 
     return on_cpu_unless_differentiated(kernel, _moments_by_tiles, colours, depth, mean, slope, axes)
 

@@ -10,7 +10,8 @@ import pytest
 import modisp_jax as mj
 from modisp_jax import checkpoints
 from modisp_jax.config import DENOISERS, PhotofinishConfig, PipelineConfig
-from modisp_jax.params import flatten, param_shapes, unflatten
+from modisp_jax.params import param_shapes
+from modisp_jax.tree import flatten, unflatten
 from tests.conftest import REPOSITORY
 from tests.samples import TINY, numbered_params
 from train import pack

@@ -7,8 +7,9 @@ import pytest
 
 from modisp_jax.config import NAFNetConfig, PhotofinishConfig, PipelineConfig, RenderConfig
 from modisp_jax.look import finish_by_networks
-from modisp_jax.params import flatten, init_params
+from modisp_jax.params import init_params
 from modisp_jax.stages import restore
+from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, as_float32
 from tests.samples import photo
 from train.precision import for_compute
