@@ -11,6 +11,7 @@ _EXPORTS = {
     "types": ("Edits", "FinishedStages", "Look", "Raw", "Stages"),
     "config": ("HaloFixConfig", "NAFNetConfig", "PhotofinishConfig", "PipelineConfig", "RenderConfig"),
     "params": ("config_of", "count_params", "init_params"),
+    "mix": ("mix_looks", "mix_styles"),
     "look": ("apply_look", "predict_look"),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),

@@ -18,7 +18,9 @@ from safetensors.numpy import save
 
 from modisp_jax.config import PipelineConfig
 from modisp_jax.io.images import replacing
+from modisp_jax.mix import STAGE_NAMES, mix_styles
 from modisp_jax.params import check_params, init_params
+from modisp_jax.style_file import parse_mix, read_style_file
 from modisp_jax.tree import flatten, unflatten
 
 FORMAT = "modisp_jax parameters"
@@ -80,7 +82,9 @@ def load_params(source="default", *, style=None):
         that denoiser with the style natural; ``"default"``, the lite one, or, in an installation without weights,
         what it has, else ``"neutral"``; ``"neutral"``, untrained and without restoration.
       style: name of a style (see :func:`list_styles`), ``"neutral"`` or a path; its photofinishing and enhancement
-        replace those of ``source``.
+        replace those of ``source``. Or a mix of them: ``"vivid=0.7,mono=0.3"``, or a style file (.json, see
+        :mod:`modisp_jax.style_file`; its edits are the caller's to apply). The enhancement is then the heaviest
+        style's.
 
     Returns:
       Nested dict of float32 arrays.
@@ -89,9 +93,10 @@ def load_params(source="default", *, style=None):
       ValueError: no such file or name, a damaged file, or one that is no parameter set; says what came.
     """
     params = _load_set(source)
-    if style is None:
+    mix = style_mix(style)
+    if style is None or mix == ():
         return params
-    finishing = _load_style(style)
+    finishing = _load_style(style) if mix is None else _load_mix(mix)
     if "photofinish" not in finishing:
         raise ValueError(f"style {style}: expected a set with photofinishing, got one without")
     return {name: params[name] for name in ("denoise",) if name in params} | finishing
@@ -105,6 +110,31 @@ def list_styles():
     """
     found = {name: _shipped(f"style-{name}") for name in STYLES}
     return {name: read_card(path).get("what", "") for name, path in found.items() if path.is_file()}
+
+
+def style_mix(style):
+    """The styles that ``style`` mixes, as ``StyleFile.mix`` has them; None where it is no mix but one style."""
+    if style is None:
+        return None
+    if Path(style).suffix.lower() == ".json":
+        return read_style_file(style).mix
+    found = None if Path(style).is_file() else parse_mix(str(style))
+    return None if found is None else found.mix
+
+
+def _load_mix(mix):
+    """Photofinishing of a mix, and the enhancement of its heaviest style."""
+    sets = [_load_style(name) for name, _, _ in mix]
+    for (name, _, _), params in zip(mix, sets, strict=True):
+        if "photofinish" not in params:
+            raise ValueError(f"style {name}: expected a set with photofinishing, got one without")
+    weights = {stage: [own.get(stage, weight) for _, weight, own in mix] for stage in STAGE_NAMES}
+    unknown = sorted({stage for _, _, own in mix for stage in own} - set(STAGE_NAMES))
+    if unknown:
+        raise ValueError(f"style: expected weights of {', '.join(STAGE_NAMES)}; got one of {unknown[0]!r}")
+    heaviest = max(range(len(mix)), key=lambda k: sum(weights[stage][k] for stage in STAGE_NAMES))
+    mixed = {"photofinish": mix_styles(sets, weights)["photofinish"]}
+    return mixed | {name: sets[heaviest][name] for name in ("enhance",) if name in sets[heaviest]}
 
 
 def _load_set(source):

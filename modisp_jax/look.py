@@ -6,8 +6,10 @@ Prediction and application are apart on purpose: editing, mixing, fitting and vi
 import functools
 
 import jax
+import jax.numpy as jnp
 
 from modisp_jax.config import RenderConfig
+from modisp_jax.mix import STAGE_NAMES, mean_of, strength_of
 from modisp_jax.numerics import mix
 from modisp_jax.params import photofinish_config
 from modisp_jax.stages import FINISH_STAGES
@@ -61,35 +63,46 @@ def check_small(linear_small):
 
 @functools.partial(jax.jit, static_argnames="config")
 def finish_by_networks(params, linear_small, edits, config):
-    """Runs photofinishing on coefficients that its networks choose; returns (Look, FinishedStages)."""
-    variant = photofinish_config(params)
+    """Runs photofinishing on coefficients that its networks choose; returns (Look, FinishedStages).
 
-    def choose(stage, images):
-        if stage.name not in params:
+    ``params`` are those of one style, or of a mix (:func:`modisp_jax.mix_styles`).
+    """
+    mixed = "styles" in params
+    styles = params["styles"] if mixed else [params]
+    variants = [photofinish_config(style) for style in styles]
+
+    def choose_by(style, variant, stage, images):
+        if stage.name not in style:
             return None
         options = {"halo_fix": config.halo_fix} if stage.name == "ltm" else {}
-        return stage.module.predict(params[stage.name], images, variant, **options)
+        return stage.module.predict(style[stage.name], images, variant, **options)
 
-    return _fold(choose, linear_small, edits)
+    def choose(stage, images):
+        chosen = [choose_by(style, variant, stage, images) for style, variant in zip(styles, variants, strict=True)]
+        return mean_of(chosen, params["weights"][stage.name]) if mixed else chosen[0]
+
+    strengths = jnp.stack([strength_of(params["weights"][name]) for name in STAGE_NAMES]) if mixed else None
+    return _fold(choose, linear_small, edits, strengths)
 
 
 @jax.jit
 def finish_by_look(look, linear_small, edits):
     """Runs photofinishing on given coefficients; returns (Look, FinishedStages)."""
-    return _fold(lambda stage, images: getattr(look, stage.coefficients), linear_small, edits)
+    return _fold(lambda stage, images: getattr(look, stage.coefficients), linear_small, edits, look.strengths)
 
 
-def _fold(choose, linear_small, edits):
+def _fold(choose, linear_small, edits, strengths):
     """Runs the table of stages; ``choose(stage, images)`` gives a stage's coefficients, or None to leave it out."""
     images = {"linear_small": linear_small}
     coefficients = {}
     image = linear_small
-    for stage in FINISH_STAGES:
+    for number, stage in enumerate(FINISH_STAGES):
         chosen = choose(stage, images)
         coefficients[stage.coefficients] = chosen
         images[stage.output] = None
         if chosen is not None:
-            image = mix(image, stage.module.apply(chosen, image, images), getattr(edits, stage.name))
+            strength = getattr(edits, stage.name) * (1.0 if strengths is None else strengths[number])
+            image = mix(image, stage.module.apply(chosen, image, images), strength)
             images[stage.output] = image
     del images["linear_small"]
-    return Look(**coefficients), FinishedStages(**images)
+    return Look(**coefficients, strengths=strengths), FinishedStages(**images)

@@ -114,7 +114,9 @@ def nafnet_config(params):
 
 
 def photofinish_config(params):
-    """Reads the variant of photofinishing off its parameters."""
+    """Reads the variant of photofinishing off its parameters; of a mix of styles, the first one's."""
+    if isinstance(params, dict) and "styles" in params:
+        params = params["styles"][0]
     required = {stage.name for stage in FINISH_STAGES} - {"rgb_lut"}
     if not isinstance(params, dict) or not required <= set(params) <= required | {"rgb_lut"}:
         raise ValueError(f"photofinish: expected {sorted(required)} and perhaps rgb_lut, got {_names(params)}")
@@ -138,6 +140,8 @@ def check_params(params):
     Compares names, shapes and dtypes with those that its own configuration calls for.
     """
     config = config_of(params)
+    if "styles" in params.get("photofinish", {}):
+        raise ValueError("params: expected one style, got a mix of styles, which a style file (JSON) holds")
     expected = param_shapes(config)
     actual = flatten(params)
     for name, shape in expected.items():

@@ -44,7 +44,8 @@ def render(params, raw, *, edits=None, config=None):
     linear, linear_small = _linear(params, raw, edits, config)
     del raw
     finished = _finished(params["photofinish"], linear_small, edits, config)
-    return _complete(params, linear_small, finished, linear, edits, config)
+    complete = _complete if isinstance(linear, jax.core.Tracer) else _complete_in_place  # gradients want it kept
+    return complete(params, linear_small, finished, linear, edits, config)
 
 
 def render_stages(params, raw, *, edits=None, config=None):
@@ -114,9 +115,12 @@ def _finished(params, linear_small, edits, config):
     return finish_by_networks(params, linear_small, edits, config)[1].srgb
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="linear")
-def _complete(params, linear_small, finished, linear, edits, config):
+def _complete_fully(params, linear_small, finished, linear, edits, config):
     return _full_size_stages(params, linear_small, finished, linear, edits, config)["srgb"]
+
+
+_complete = jax.jit(_complete_fully, static_argnames="config")
+_complete_in_place = jax.jit(_complete_fully, static_argnames="config", donate_argnames="linear")
 
 
 def shrink(linear):

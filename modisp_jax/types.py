@@ -65,6 +65,9 @@ class Look:
     """Exponent of the final power curve, [], predicted within [1/3, 1/1.2]."""
     rgb_lut: jax.Array | None = None
     """Optional colour map, [11, 11, 11, 3]: new RGB at nodes of [0, 1]; R along axis 0, G 1, B 2."""
+    strengths: jax.Array | None = None
+    """How much of each stage's output is blended with its input, [6] in [0, 1], in the order of ``FINISH_STAGES``
+    (gain, gtm, ltm, rgb_lut, chroma, gamma); None: all of it. Mixing styles switches stages off by it."""
 
 
 @_pytree
