@@ -32,7 +32,7 @@ from modisp_jax.torch_import import import_nafnet, import_photofinish
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "parity.md"
 BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
-CLIP = mj.RenderConfig(highlights="clip")
+CLIP = mj.RenderConfig(clipped_highlights="clip")
 
 
 @dataclasses.dataclass(frozen=True)

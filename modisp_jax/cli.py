@@ -50,7 +50,7 @@ def render(
     style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
     exposure: float = 0.0,
     strengths: Annotated[Strengths, arg(name="strength")] = Strengths(),
-    highlights: Literal["neutral", "clip"] = "neutral",
+    clipped_highlights: Literal["neutral", "clip"] = "neutral",
     halo_fix: bool = False,
     activations: Literal["float32", "bfloat16"] = "float32",
     demosaic: Literal["libraw", "malvar"] = "libraw",
@@ -72,7 +72,7 @@ def render(
         style: Style: natural, vivid, warm, moody, mono, or a parameter file; all renders a picture in each.
         exposure: Manual exposure in EV, -4 to 4.
         strengths: Strengths of the stages.
-        highlights: Make clipped highlights neutral, or clip as published.
+        clipped_highlights: Make clipped highlights neutral, or clip as published.
         halo_fix: Refine the local tone maps against halos (slower).
         activations: How denoiser and enhancement store images on the way; bfloat16 takes half the memory.
         demosaic: Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only).
@@ -102,7 +102,7 @@ def render(
         params=params,
         style=style,
         edits=edits,
-        highlights=highlights,
+        clipped_highlights=clipped_highlights,
         halo_fix=halo_fix,
         activations=activations,
         demosaic=demosaic,
@@ -124,7 +124,7 @@ def evaluate(
     inputs: Annotated[str, arg(metavar="FOLDER")] = "raw_images",
     params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
     style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
-    highlights: Literal["neutral", "clip"] = "neutral",
+    clipped_highlights: Literal["neutral", "clip"] = "neutral",
     halo_fix: bool = False,
     small: bool = False,
     limit: int | None = None,
@@ -147,7 +147,7 @@ def evaluate(
         inputs: Folder of the split to render, such as denoised_raw_images.
         params: Parameter set, as for render.
         style: Style, as for render, but not all.
-        highlights: Make clipped highlights neutral, or clip as published.
+        clipped_highlights: Make clipped highlights neutral, or clip as published.
         halo_fix: Refine the local tone maps against halos (slower).
         small: Measure photofinishing alone, at quarter size, with the targets shrunk likewise.
         limit: Measure only so many pictures, the first by name.
@@ -167,7 +167,7 @@ def evaluate(
         inputs=inputs,
         params=params,
         style=style,
-        highlights=highlights,
+        clipped_highlights=clipped_highlights,
         halo_fix=halo_fix,
         small=small,
         limit=limit,

@@ -107,7 +107,7 @@ ACTIVATIONS = ("float32", "bfloat16")
 class RenderConfig:
     """Static options of a rendering."""
 
-    highlights: str = "neutral"
+    clipped_highlights: str = "neutral"
     """``neutral``: clipped sensor values come out colourless. ``clip``: the published behaviour, clip to [0, 1]
     after the colour matrix, which leaves clipped skies pink."""
     halo_fix: HaloFixConfig | None = None
@@ -117,5 +117,8 @@ class RenderConfig:
     them to 8 bits."""
 
     def __post_init__(self):
-        _check(self.highlights in HIGHLIGHTS, f"highlights: expected one of {HIGHLIGHTS}, got {self.highlights!r}")
+        _check(
+            self.clipped_highlights in HIGHLIGHTS,
+            f"clipped_highlights: expected one of {HIGHLIGHTS}, got {self.clipped_highlights!r}",
+        )
         _check(self.activations in ACTIVATIONS, f"activations: expected one of {ACTIVATIONS}, got {self.activations!r}")

@@ -41,7 +41,7 @@ class EvalOptions:
     inputs: str = "raw_images"
     params: str = "default"
     style: str | None = None
-    highlights: str = "neutral"
+    clipped_highlights: str = "neutral"
     halo_fix: bool = False
     small: bool = False
     limit: int | None = None
@@ -184,7 +184,9 @@ def _split_job(options):
     inputs, targets = options.folder / options.inputs, _split_targets(options)
     cases = _cases(inputs, targets, (".png",), options.limit)
     params = load_style(options.params, options.style)
-    config = RenderConfig(highlights=options.highlights, halo_fix=HaloFixConfig() if options.halo_fix else None)
+    config = RenderConfig(
+        clipped_highlights=options.clipped_highlights, halo_fix=HaloFixConfig() if options.halo_fix else None
+    )
 
     def produce(case):
         raw = read_raw(case.source)
@@ -196,7 +198,7 @@ def _split_job(options):
         return functools.partial(_plain_view, raw), *_fitting(case, picture, raw.metadata.orientation, options.small)
 
     settings = {"inputs": str(inputs), "targets": str(targets), "params": _identity(options.params)}
-    settings |= {"style": options.style and _identity(options.style), "highlights": options.highlights}
+    settings |= {"style": options.style and _identity(options.style), "clipped_highlights": options.clipped_highlights}
     return cases, settings | {"halo_fix": options.halo_fix, "small": options.small}, produce
 
 

@@ -83,7 +83,11 @@ def _linear_stages(params, raw, edits, config):
             params["denoise"], exposed, networks.denoise, edits.denoise, activations=config.activations
         )
     linear = color.to_linear_srgb(
-        denoised, raw.illuminant, raw.ccm, saturation=raw.saturation * exposure, highlights=config.highlights
+        denoised,
+        raw.illuminant,
+        raw.ccm,
+        saturation=raw.saturation * exposure,
+        clipped_highlights=config.clipped_highlights,
     )
     return {"exposed": exposed, "denoised": denoised, "linear": linear, "linear_small": shrink(linear)}
 

@@ -42,7 +42,7 @@ class RenderOptions:
     params: str
     style: str | None
     edits: dict
-    highlights: str
+    clipped_highlights: str
     halo_fix: bool
     activations: str
     demosaic: str
@@ -63,7 +63,9 @@ def render_photos(photos, options):
     give_memory_back()
     sets = _parameter_sets(options)
     halo_fix = HaloFixConfig() if options.halo_fix else None
-    config = RenderConfig(highlights=options.highlights, halo_fix=halo_fix, activations=options.activations)
+    config = RenderConfig(
+        clipped_highlights=options.clipped_highlights, halo_fix=halo_fix, activations=options.activations
+    )
     edits = Edits(**{name: np.float32(value) for name, value in options.edits.items()})
     scene = None if photos else _scene_path(options.output)
     photos = photos or [scene]

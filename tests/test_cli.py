@@ -385,7 +385,7 @@ def test_a_finished_picture_is_no_photo(capsys, folder):
 
 def test_edits_and_options_arrive(capsys, folder, plain):
     options = ["--exposure", "-1.5", "--strength.rgb-lut", ".25", "--strength.denoise", "0", "--halo-fix"]
-    assert run(capsys, "render", "a.dng", *options, "--highlights", "clip", "--demosaic", "malvar")[0] == 0
+    assert run(capsys, "render", "a.dng", *options, "--clipped-highlights", "clip", "--demosaic", "malvar")[0] == 0
     ((_, raw, edits, config),) = plain
     assert edits == Edits(exposure=-1.5, rgb_lut=0.25, denoise=0.0)
     assert all(value.dtype == np.float32 for value in vars(edits).values())  # not a recompilation for each value

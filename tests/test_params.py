@@ -42,7 +42,7 @@ def test_every_configuration_is_hashable():
         (lambda: mj.NAFNetConfig(0), "width"),
         (lambda: mj.NAFNetConfig(4, (1, 1), 1, (1,)), "equal levels"),
         (lambda: mj.PhotofinishConfig(chroma_lut_axes="xy"), "chroma_lut_axes"),
-        (lambda: mj.RenderConfig(highlights="pink"), "highlights"),
+        (lambda: mj.RenderConfig(clipped_highlights="pink"), "clipped_highlights"),
         (lambda: mj.HaloFixConfig(window=4), "window"),
         (lambda: mj.HaloFixConfig(scales=()), "scales"),
         (lambda: mj.HaloFixConfig(iterations=-1), "iterations"),

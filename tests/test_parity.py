@@ -14,7 +14,7 @@ from modisp_jax.torch_import import import_nafnet, import_photofinish
 
 pytestmark = pytest.mark.reference
 
-CLIP = mj.RenderConfig(highlights="clip")
+CLIP = mj.RenderConfig(clipped_highlights="clip")
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ CLIP_RAMP = (0.9, 0.985)
 """Sensor values, relative to saturation, between which a channel begins to count as clipped."""
 
 
-def to_linear_srgb(raw, illuminant, ccm, *, saturation=1.0, highlights="neutral"):
+def to_linear_srgb(raw, illuminant, ccm, *, saturation=1.0, clipped_highlights="neutral"):
     """White-balances and converts: ``clip01(CCM diag(i_G / i) raw)``.
 
     A clipped channel no longer follows the light: green stops at its saturation while red and blue, scaled up by the
-    white balance, go on, and clouds turn pink. With ``highlights="neutral"`` no channel may exceed, after white
+    white balance, go on, and clouds turn pink. With ``clipped_highlights="neutral"`` no channel may exceed, after white
     balance, what the lowest of the clipped channels reaches; the limit fades in over ``CLIP_RAMP``, so that there is
     no edge.
 
@@ -22,7 +22,7 @@ def to_linear_srgb(raw, illuminant, ccm, *, saturation=1.0, highlights="neutral"
       illuminant: camera RGB of white [3], any scale; entries are clipped to [1e-6, 1e6].
       ccm: [3, 3], entries are clipped to [-1e3, 1e3].
       saturation: raw values at which the channels saturate, [] or [3]; clipped to [1e-3, 1e3].
-      highlights: ``"neutral"`` or ``"clip"``.
+      clipped_highlights: ``"neutral"`` or ``"clip"``.
 
     Returns:
       Linear sRGB [H, W, 3] in [0, 1].
@@ -31,7 +31,7 @@ def to_linear_srgb(raw, illuminant, ccm, *, saturation=1.0, highlights="neutral"
     """
     illuminant = clip(illuminant, 1e-6, 1e6)
     balanced = raw * (illuminant[1] / illuminant)
-    if highlights == "neutral":
+    if clipped_highlights == "neutral":
         balanced = jnp.minimum(balanced, _neutral_limit(balanced, raw / clip(saturation, 1e-3, 1e3)))
     return clip01(apply_matrix(clip(ccm, -1e3, 1e3), balanced))
 

@@ -23,7 +23,7 @@ def test_scale_of_the_illuminant_does_not_matter():
 def test_clipped_sensor_values_come_out_neutral():
     white = jnp.ones((2, 2, 3))
     np.testing.assert_allclose(to_linear_srgb(white, ILLUMINANT, CCM), 1.0, atol=1e-6)
-    pink = to_linear_srgb(white, ILLUMINANT, CCM, highlights="clip")
+    pink = to_linear_srgb(white, ILLUMINANT, CCM, clipped_highlights="clip")
     assert pink[0, 0, 0] - pink[0, 0, 1] > 0.1 or pink[0, 0, 2] - pink[0, 0, 1] > 0.1 or jnp.all(pink == 1)
 
 
@@ -38,14 +38,14 @@ def test_a_clipped_saturated_colour_keeps_its_hue():
     # Red clips far above what green and blue reach: nothing to hold back.
     red = jnp.array([[[1.0, 0.2, 0.1]]])
     neutral = to_linear_srgb(red, ILLUMINANT, CCM * 0.3)
-    published = to_linear_srgb(red, ILLUMINANT, CCM * 0.3, highlights="clip")
+    published = to_linear_srgb(red, ILLUMINANT, CCM * 0.3, clipped_highlights="clip")
     np.testing.assert_allclose(neutral, published, atol=1e-6)
 
 
 def test_below_the_ramp_both_treatments_agree():
     image = RAW.image / RAW.image.max() * CLIP_RAMP[0]
     neutral = to_linear_srgb(image, ILLUMINANT, CCM)
-    np.testing.assert_allclose(neutral, to_linear_srgb(image, ILLUMINANT, CCM, highlights="clip"), atol=1e-6)
+    np.testing.assert_allclose(neutral, to_linear_srgb(image, ILLUMINANT, CCM, clipped_highlights="clip"), atol=1e-6)
 
 
 def test_exposure_moves_saturation_with_it():
