@@ -1,0 +1,63 @@
+"""Separable filters of one plane [H, W]: a Gaussian or a box along both axes, whatever the border does.
+
+Few taps are added up shift by shift. Many are a matrix product over blocks of the axis: ``2 (BLOCK + k) / k``
+operations a tap instead of 2, but at the speed of a matrix product, with no intermediate larger than the plane by
+more than ``k / BLOCK``. Both are linear, with a transpose that needs no scatter.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.resample import pad_reflect
+
+FEW_TAPS = 31
+BLOCK = 128
+
+GAUSSIAN_3 = np.exp(np.float32([-0.5, 0.0, -0.5])) / np.exp(np.float32([-0.5, 0.0, -0.5])).sum()
+"""A Gaussian of sigma 1 cut to three taps."""
+
+
+def gaussian_taps(sigma, radius):
+    """``exp(-i^2 / (2 sigma^2))`` for ``|i| <= radius``, summing to 1, [2 radius + 1]; sigma may be traced, > 0."""
+    offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
+    taps = jnp.exp(-0.5 * (offsets / sigma) ** 2)
+    return taps / taps.sum()
+
+
+def filter_reflect(plane, taps):
+    """Filters [H, W] with ``taps`` [k], k odd, along both axes; the border is mirrored without repeating the edge."""
+    return filter_valid(pad_reflect(plane[..., None], len(taps) // 2)[..., 0], taps)
+
+
+def filter_zero(plane, taps):
+    """The same with zeros beyond the border."""
+    return filter_valid(jnp.pad(plane, len(taps) // 2), taps)
+
+
+def filter_valid(padded, taps):
+    """Filters [H + k - 1, W + k - 1] with ``taps`` [k] along both axes to [H, W]."""
+    if len(taps) <= FEW_TAPS:
+        return _by_shifts(_by_shifts(padded, taps, 0), taps, 1)
+    return _by_blocks(_by_blocks(padded.T, taps).T, taps)
+
+
+def _by_shifts(x, taps, axis):
+    size = x.shape[axis] - len(taps) + 1
+    return sum(taps[i] * jax.lax.slice_in_dim(x, i, i + size, axis=axis) for i in range(len(taps)))
+
+
+def _by_blocks(x, taps):
+    """Filters along the last axis: each block of outputs is a product of its inputs with a banded matrix."""
+    halo = len(taps) - 1
+    block = max(BLOCK, halo)
+    rows, size = x.shape[0], x.shape[1] - halo
+    count = math.ceil(size / block)
+    x = jnp.pad(x, ((0, 0), (0, (count + 1) * block - x.shape[1]))).reshape(rows, count + 1, block)
+    seen = jnp.concatenate([x[:, :-1], x[:, 1:, :halo]], axis=-1)
+    tap = jnp.arange(block + halo)[:, None] - jnp.arange(block)
+    band = jnp.where((tap >= 0) & (tap <= halo), jnp.take(taps, tap, mode="clip"), 0.0)
+    out = jnp.einsum("rci,io->rco", seen, band, precision="highest")
+    return out.reshape(rows, count * block)[:, :size]
