@@ -16,6 +16,14 @@ _EXPORTS = {
     "raw": ("read_raw",),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
+    "learned_awb": (
+        "camera_specific_histogram",
+        "camera_specific_illuminant",
+        "cross_camera_histogram",
+        "cross_camera_illuminant",
+        "noise_statistics",
+        "preferred_neutral",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 

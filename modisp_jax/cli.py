@@ -247,6 +247,10 @@ def import_torch(
     denoiser: Path | None = None,
     photofinishing: Path | None = None,
     enhancement: Path | None = None,
+    cross_camera: Path | None = None,
+    camera_specific: Path | None = None,
+    camera_specific_config: Path | None = None,
+    preference: Path | None = None,
     name: str | None = None,
     license: str = "CC BY-NC 4.0 (Samsung Electronics, 2025)",
 ) -> int:
@@ -259,12 +263,24 @@ def import_torch(
         denoiser: Checkpoint of the denoiser (lite, base or large).
         photofinishing: Checkpoint of a photofinishing style.
         enhancement: Checkpoint of the detail enhancement.
+        cross_camera: Checkpoint of the cross-camera white balance.
+        camera_specific: Checkpoint of a camera-specific white balance.
+        camera_specific_config: Its JSON, with the ranges of its inputs.
+        preference: Checkpoint of the white-balance preference.
         name: What the card calls the set; default: the output's name.
         license: Licence of the weights, for the card.
     """
     from modisp_jax import describe
 
-    sources = {"denoiser": denoiser, "photofinishing": photofinishing, "enhancement": enhancement}
+    sources = {
+        "denoiser": denoiser,
+        "photofinishing": photofinishing,
+        "enhancement": enhancement,
+        "cross_camera": cross_camera,
+        "camera_specific": camera_specific,
+        "camera_specific_config": camera_specific_config,
+        "preference": preference,
+    }
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
 
 

@@ -65,6 +65,10 @@ class PhotofinishConfig:
         _check(self.grid_input in GRID_INPUTS, f"grid_input: expected one of {GRID_INPUTS}, got {self.grid_input!r}")
 
 
+AWB_NETWORKS = ("cross_camera", "camera_specific", "preference")
+"""The networks of automatic white balance, by their names in ``params["awb"]``."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
     """Which networks a parameter set holds; None where it lacks one. Rendering needs photofinishing."""
@@ -72,6 +76,12 @@ class PipelineConfig:
     denoise: NAFNetConfig | None = DENOISERS["lite"]
     photofinish: PhotofinishConfig | None = PhotofinishConfig()
     enhance: NAFNetConfig | None = ENHANCEMENT
+    awb: tuple[str, ...] = ()
+    """Networks of automatic white balance, of :data:`AWB_NETWORKS` and in that order. Rendering does not use them."""
+
+    def __post_init__(self):
+        known = tuple(name for name in AWB_NETWORKS if name in self.awb)
+        _check(self.awb == known, f"awb: expected a tuple of {AWB_NETWORKS} in that order, got {self.awb!r}")
 
 
 @dataclasses.dataclass(frozen=True)

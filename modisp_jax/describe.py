@@ -69,6 +69,8 @@ def describe_params(params):
     if config.enhance is not None:
         size = "published size" if config.enhance == ENHANCEMENT else str(config.enhance)
         networks["enhance"] = f"{size}, {count_params(params['enhance']):,} parameters"
+    for name in config.awb:
+        networks[f"awb, {name.replace('_', ' ')}"] = f"{count_params(params['awb'][name]):,} parameters"
     return {"networks": networks, "parameters": count_params(params)}
 
 
