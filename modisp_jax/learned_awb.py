@@ -49,7 +49,7 @@ def cross_camera_illuminant(params, image):
     """
     check_image(image, "image")
     _check_network(params, "cross_camera")
-    return _cross_camera(params, jnp.asarray(image, jnp.float32))
+    return _cross_camera_light(params, cross_camera_histogram(image))
 
 
 def camera_specific_illuminant(params, image, denoised, *, iso, exposure_time):
@@ -79,7 +79,9 @@ def camera_specific_illuminant(params, image, denoised, *, iso, exposure_time):
             raise ValueError(f"{name}: expected a positive number, got {value}")
         if jnp.shape(value) != ():
             raise ValueError(f"{name}: expected a single number, got shape {jnp.shape(value)}")
-    return _camera_specific(params, *as_float32((image, denoised, iso, exposure_time)))
+    # Two programs: what depends on the photo's size, and the network, compiled once for all.
+    inputs = _camera_specific_inputs(params["ranges"], *as_float32((image, denoised, iso, exposure_time)))
+    return _camera_specific_light({name: layer for name, layer in params.items() if name != "ranges"}, *inputs)
 
 
 def preferred_neutral(params, neutral, profile):
@@ -159,8 +161,8 @@ def _check_network(params, name):
 
 
 @jax.jit
-def _cross_camera(params, image):
-    return CrossCameraNet().apply({"params": params}, _cross_camera_histogram(image))
+def _cross_camera_light(params, histograms):
+    return CrossCameraNet().apply({"params": params}, histograms)
 
 
 @jax.jit
@@ -173,16 +175,21 @@ def _cross_camera_histogram(image):
 
 
 @jax.jit
-def _camera_specific(params, image, denoised, iso, exposure_time):
-    layers, ranges = {k: v for k, v in params.items() if k != "ranges"}, jax.lax.stop_gradient(params["ranges"])
-    histogram = _camera_specific_histogram(image, ranges["histogram_min"], ranges["histogram_max"])
-    # Of what a camera can be set to, so that the logarithms are finite.
-    settings = jnp.log(clip(iso, 1.0, 1e8)), jnp.log(clip(exposure_time, 1e-8, 1e8))
-    capture = jnp.concatenate([settings[0][None], _noise_statistics(image, denoised), settings[1][None]])
-    low, high = ranges["capture_min"], ranges["capture_max"]
-    capture = safe_divide(capture - low, high - low + 1e-8)
-    red, blue = clip(CameraSpecificNet().apply({"params": layers}, histogram, capture), *RATIOS)
+def _camera_specific_light(params, histograms, capture):
+    red, blue = clip(CameraSpecificNet().apply({"params": params}, histograms, capture), *RATIOS)
     return unit(jnp.stack([red, jnp.ones_like(red), blue]))
+
+
+@jax.jit
+def _camera_specific_inputs(ranges, image, denoised, iso, exposure_time):
+    """Histograms [48, 48, 4] and the capture vector [8]: log ISO, noise [6], log seconds, each scaled by its range."""
+    ranges = jax.lax.stop_gradient(ranges)
+    histograms = _camera_specific_histogram(image, ranges["histogram_min"], ranges["histogram_max"])
+    # Within what a camera can be set to, so that the logarithms are finite.
+    sensitivity, time = jnp.log(clip(iso, 1.0, 1e8)), jnp.log(clip(exposure_time, 1e-8, 1e8))
+    capture = jnp.concatenate([sensitivity[None], _noise_statistics(image, denoised), time[None]])
+    low, high = ranges["capture_min"], ranges["capture_max"]
+    return histograms, safe_divide(capture - low, high - low + 1e-8)
 
 
 @jax.jit

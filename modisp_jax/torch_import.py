@@ -179,12 +179,7 @@ def _read_ranges(path):
         raise ValueError(f"{path}: expected JSON with hist_boundaries and norm_values ({reason})") from None
     for name, size in (("histogram", 2), ("capture", len(CAPTURE))):
         low, high = ranges[f"{name}_min"], ranges[f"{name}_max"]
-        if (
-            low.shape != (size,)
-            or high.shape != (size,)
-            or not (low < high).all()
-            or not jnp.isfinite(high - low).all()
-        ):
+        if not (low.shape == high.shape == (size,) and (low < high).all() and jnp.isfinite(high - low).all()):
             raise ValueError(f"{path}: expected {size} ranges of the {name}, each from less to more")
     return ranges
 
