@@ -80,8 +80,8 @@ class PipelineConfig:
     """Networks of automatic white balance, of :data:`AWB_NETWORKS` and in that order. Rendering does not use them."""
 
     def __post_init__(self):
-        known = tuple(name for name in AWB_NETWORKS if name in self.awb)
-        _check(self.awb == known, f"awb: expected a tuple of {AWB_NETWORKS} in that order, got {self.awb!r}")
+        is_known = isinstance(self.awb, tuple) and self.awb == tuple(n for n in AWB_NETWORKS if n in self.awb)
+        _check(is_known, f"awb: expected a tuple of {AWB_NETWORKS} in that order, got {self.awb!r}")
 
 
 @dataclasses.dataclass(frozen=True)

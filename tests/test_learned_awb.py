@@ -10,8 +10,10 @@ import pytest
 import modisp_jax as mj
 from modisp_jax.config import AWB_NETWORKS, PipelineConfig
 from modisp_jax.io.dng_color import Calibration, CameraProfile, xyz_to_neutral
-from modisp_jax.learned_awb import _camera_specific_inputs
+from modisp_jax.learned_awb import _camera_specific_inputs, _cross_camera_light
+from modisp_jax.ops.awb_histograms import SIZE, edge_image, log_chroma_histogram
 from modisp_jax.params import count_params, param_shapes
+from modisp_jax.resample import resize_bilinear
 from modisp_jax.tree import unflatten
 from tests.samples import EXTREMES, numbered_params, photo
 
@@ -266,6 +268,17 @@ def test_parity_across_cameras(published, photographed):
 
 
 @pytest.mark.reference
+def test_a_few_pixels_in_the_next_bin_are_no_other_light(published, photographed):
+    """Rounding decides about pixels on the edge of a bin: with the same resize in another form, some move."""
+    z, raw = photographed
+    histograms = np.array(mj.cross_camera_histogram(raw))
+    small = resize_bilinear(jnp.asarray(raw), SIZE, align="centers")
+    histograms[..., 1] = log_chroma_histogram(edge_image(small))
+    close(histograms, z["cross_camera/hist"], 2e-4)
+    close(_cross_camera_light(published["cross_camera"], histograms), z["cross_camera/illum"], 1e-5)
+
+
+@pytest.mark.reference
 def test_parity_for_one_camera(published, photographed):
     z, raw = photographed
     net = published["camera_specific"]
@@ -293,7 +306,7 @@ def test_laws_hold_for_the_published_networks(published, photographed):
     _, raw = photographed
     expected = cross(published, raw)
     for same in (2 * raw, np.float32(1.7) * raw, raw[::-1], raw[:, ::-1]):
-        close(cross(published, same), expected, 1e-4)
+        close(cross(published, same), expected, 1e-5)
     for image in IMAGES.values():
         assert_is_light(cross(published, jnp.asarray(image, jnp.float32)))
         assert_is_light(specific(published, jnp.asarray(image, jnp.float32)))

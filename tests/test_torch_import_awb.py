@@ -156,7 +156,7 @@ def test_what_is_no_white_balance_is_refused(awb):
         mj.params.check_params({"awb": awb})
 
 
-@pytest.mark.parametrize("awb", [("preference", "cross_camera"), ("other",), ["preference"], ("preference",) * 2])
+@pytest.mark.parametrize("awb", [("preference", "cross_camera"), ("other",), ["preference"], ("preference",) * 2, None])
 def test_impossible_configurations_are_refused(awb):
     with pytest.raises(ValueError, match="awb: expected a tuple of"):
         PipelineConfig(awb=awb)
