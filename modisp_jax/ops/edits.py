@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.numerics import clip, clip01, power
-from modisp_jax.ops.gamut import into_gamut, luma709, room_used, scale_luma, soft_limit
-from modisp_jax.ops.separable import GAUSSIAN_3, filter_reflect, filter_valid, gaussian_taps
+from modisp_jax.ops.gamut import luma709, move_luma, room_used, scale_luma, soft_limit
+from modisp_jax.ops.separable import blur3, filter_reflect, gaussian_taps
 from modisp_jax.ops.skip import unless_zero
 from modisp_jax.resample import pad_reflect
 
@@ -165,9 +165,8 @@ def sharpen(srgb, amount):
     y = luma709(srgb)
     around = pad_reflect(y[..., None], 2)[..., 0]
     across, down = around[1:-1, 2:] - around[1:-1, :-2], around[2:, 1:-1] - around[:-2, 1:-1]
-    energy = filter_valid(across * across + down * down, GAUSSIAN_3)
-    detail = y - filter_valid(around[1:-1, 1:-1], GAUSSIAN_3)
+    energy = blur3(across * across + down * down)
+    detail = y - blur3(around[1:-1, 1:-1])
     x = SHARPEN * clip(amount, 0.0, 50.0) * energy / (energy + FLAT**2) * detail
     room = OVERSHOOT * jnp.where(x > 0.0, 1.0 - y, y) + 1e-6
-    # Equal steps of all channels, rather than of luma and grey, so that 0 is exact.
-    return into_gamut(srgb + (x / (1.0 + jnp.abs(x) / room))[..., None])
+    return move_luma(srgb, y, y + x / (1.0 + jnp.abs(x) / room))
