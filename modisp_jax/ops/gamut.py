@@ -56,6 +56,7 @@ def scale_luma(rgb, y, factor):
 
 def into_gamut(rgb):
     """Moves pixels [..., 3] outside the RGB cube to its surface, towards the grey of their luma; others stay."""
+    rgb = clip(rgb, -16.0, 16.0)
     y = luma709(rgb)
     return move_luma(rgb, y, y)
 
