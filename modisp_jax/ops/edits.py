@@ -23,7 +23,7 @@ CONTRAST = 0.75
 """Slope at contrast 1 and -1: 1 +- half of this at mid grey, 1 -+ all of it at black and white."""
 HIGHLIGHTS, SHADOWS = 1.1, 0.65
 """Largest shift in log odds of the sliders at 1."""
-DETAIL = 0.1
+DETAIL = 0.06
 """Tones that vary less than this around them move together, so that lifted shadows keep their texture."""
 DETAIL_SIDE = 1 / 80
 """Standard deviation of the window around them, in parts of the shorter side."""
@@ -36,7 +36,7 @@ def edit_tones(rgb, contrast, highlights, shadows):
     Contrast: ``t + .75 c t (1 - t)(2 t - 1)``, steeper at mid grey. Highlights and shadows: shifts of log odds by
     ``1.1 h p(u) + .65 s q(u)``. ``p = u^3 / (u^3 + 12.7 (1 - u)^3)`` rises from 0 at black over a half at .7 to 1 at
     white; ``q = 12.2 u (1 - u)^4`` has its maximum, 1, at .2, and is 0 at black, whose noise is not lifted, and at
-    white. ``u`` is t after an edge-preserving filter (guided by itself, detail under .1): neighbours that differ
+    white. ``u`` is t after an edge-preserving filter (guided by itself, detail under .06): neighbours that differ
     little move together and keep their contrast. RGB is scaled by the change of Y.
 
     Args:
