@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from modisp_jax.color import RGB_TO_YCBCR
 from modisp_jax.numerics import HUGE, clip, clip01, safe_divide
 
+FAR = 16.0
+"""No operator takes a picture in [0, 1] this far out; beyond it gradients stop, and so stay finite."""
+
 
 def luma709(rgb):
     """``.2126 R + .7152 G + .0722 B`` [...] of RGB [..., 3]."""
@@ -56,8 +59,7 @@ def scale_luma(rgb, y, factor):
 
 def into_gamut(rgb):
     """Moves pixels [..., 3] outside the RGB cube to its surface, towards the grey of their luma; others stay."""
-    rgb = clip(rgb, -16.0, 16.0)
-    y = luma709(rgb)
+    y = clip(luma709(rgb), -FAR, FAR)
     return move_luma(rgb, y, y)
 
 
@@ -67,8 +69,9 @@ def move_luma(rgb, y, after):
     Chroma stays, but for what would leave the RGB cube: that ends on its surface.
     """
     after = clip01(after)
-    kept = jnp.minimum(_share(1.0 - after, _largest(rgb) - y), _share(after, y - _smallest(rgb)))
-    moved = rgb + (after - y)[..., None] + (kept - 1.0)[..., None] * (rgb - y[..., None])
+    above, below = clip(_largest(rgb) - y, -FAR, FAR), clip(y - _smallest(rgb), -FAR, FAR)
+    kept = jnp.minimum(_share(1.0 - after, above), _share(after, below))
+    moved = rgb + (after - y)[..., None] + (kept - 1.0)[..., None] * clip(rgb - y[..., None], -FAR, FAR)
     # Rounding alone can still leave a value a few ulp outside.
     return clip01(moved)
 
