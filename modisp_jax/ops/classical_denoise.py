@@ -22,9 +22,11 @@ CHROMA_SIDE = 1 / 250
 CHROMA_PIXELS = 4
 """Chroma's models are fitted on means of up to this many pixels a side."""
 LUMA_NOISE = 0.07**2
-"""Noise that luma strength 1 expects, as variance over light: a standard deviation of .03 at mid grey."""
-CHROMA_NOISE = 0.02**2
-"""The same for chroma's guide: variation of luma under this does not count as an edge."""
+"""Noise that strength 1 expects in luma, as variance over light: a standard deviation of .03 at mid grey."""
+COLOR_NOISE = 0.03**2
+"""The same in chroma, of means over CHROMA_PIXELS."""
+GUIDE_NOISE = 0.02**2
+"""Variation of luma, over light, that does not count as an edge for chroma."""
 DARK = 0.01
 """Light at which the noise that does not come from light equals the one that does."""
 
@@ -34,9 +36,10 @@ def denoise_luma_chroma(linear, luma, chroma):
 
     Luma: a guided filter guided by itself, ``Y' = a Y + b`` with ``a = var / (var + noise)``, ``b = (1 - a) mean``,
     both averaged over the window, and ``noise = .0049 (.2 + .8 luma)^2 (mean + .01)``, which grows with light as a
-    sensor's does. Chroma: ``C' = a Y' + b``, fitted in the same way with a fixed noise. Windows are Gaussian, their
-    size that of the picture's shorter side / 1200 and / 250. Each is mixed in by ``s (1.5 - .5 s)``. Smooth in the
-    strengths; the border is mirrored.
+    sensor's does. Chroma: ``C' = a Y' + b``, fitted around each pixel to means over 4 x 4 pixels; of what that leaves
+    of the means, r, the part ``v / (v + noise)`` is kept, v the mean of r^2, so that colours without an edge in luma
+    stay where they are more than noise. Windows are Gaussian, their sigma that of the picture's shorter side / 1200
+    and / 250. Each is mixed in by ``s (1.5 - .5 s)``. Smooth in the strengths; the border is mirrored.
 
     Args:
       linear: linear sRGB [H, W, 3] in [0, 1].
@@ -54,6 +57,11 @@ def _ease(strength):
     return strength * (1.5 - 0.5 * strength)
 
 
+def _expected(most, strength):
+    """Variance over light that counts as noise; some at 0 already, or the slope there would vanish."""
+    return most * (0.2 + 0.8 * strength) ** 2
+
+
 def _window(sigma):
     sigma = max(0.7, sigma)
     return gaussian_taps(sigma, round(2.5 * sigma))
@@ -66,7 +74,7 @@ def _denoise_luma(linear, strength):
     taps = _window(LUMA_SIDE * min(y.shape))
     mean = filter_reflect(y, taps)
     variance = clip01(filter_reflect(y * y, taps) - mean * mean)
-    noise = LUMA_NOISE * (0.2 + 0.8 * strength) ** 2 * (clip01(mean) + DARK)
+    noise = _expected(LUMA_NOISE, strength) * (clip01(mean) + DARK)
     slope = variance / (variance + noise)
     smooth = filter_reflect(slope, taps) * y + filter_reflect((1.0 - slope) * mean, taps)
     return move_luma(linear, y, y + _ease(strength) * (smooth - y))
@@ -74,14 +82,15 @@ def _denoise_luma(linear, strength):
 
 @unless_zero
 def _denoise_chroma(linear, strength):
-    share = _ease(clip01(strength))
+    strength = clip01(strength)
+    share, noise = _ease(strength), _expected(COLOR_NOISE, strength)
     # Clipped plane by plane: the picture itself, clipped, would have to be kept.
     y = clip01(luma709(linear))
     small = _shrink(y)
     change = 0.0
     for i in (1, 2):
         tint = clip(weighted_sum(linear, RGB_TO_YCBCR[i]), -0.5, 0.5)
-        change = change + (share * (_guided(small, _shrink(tint), y) - tint))[..., None] * YCBCR_TO_RGB[:, i]
+        change = change + (share * (_guided(small, _shrink(tint), y, noise) - tint))[..., None] * YCBCR_TO_RGB[:, i]
     return into_gamut(linear + change)
 
 
@@ -90,17 +99,23 @@ def _factor(size):
     return max(1, min(CHROMA_PIXELS, min(size) // 64))
 
 
-def _guided(small_guide, small, guide):
-    """A linear model of the guide around each pixel, fitted to the small pair [h, w] and applied at full size."""
+def _guided(small_guide, small, guide, noise):
+    """A linear model of the guide around each pixel, fitted to the small pair [h, w] and applied at full size.
+
+    Where the model leaves more than ``noise`` unexplained, what it leaves is picture, and is added back.
+    """
     factor = _factor(guide.shape)
     taps = _window(CHROMA_SIDE * min(guide.shape) / factor)
     smooth = lambda plane: filter_reflect(plane, taps)  # noqa: E731
     mean, tint = smooth(small_guide), smooth(small)
+    light = clip01(mean) + DARK
     variance = clip01(smooth(small_guide * small_guide) - mean * mean)
-    slope = (smooth(small_guide * small) - mean * tint) / (variance + CHROMA_NOISE * (clip01(mean) + DARK))
-    offset = tint - slope * mean
-    slope, offset = (_grow(smooth(plane), guide.shape, factor) for plane in (slope, offset))
-    return slope * guide + offset
+    slope = (smooth(small_guide * small) - mean * tint) / (variance + GUIDE_NOISE * light)
+    slope, offset = smooth(slope), smooth(tint - slope * mean)
+    rest = small - (slope * small_guide + offset)
+    unexplained = smooth(rest * rest)
+    offset = offset + rest * unexplained / (unexplained + noise * light)
+    return _grow(slope, guide.shape, factor) * guide + _grow(offset, guide.shape, factor)
 
 
 def _shrink(plane):

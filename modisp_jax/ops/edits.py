@@ -139,7 +139,7 @@ def edit_colors(srgb, vibrance, saturation):
 
 SHARPEN = 0.08
 """Gain of detail at amount 1; at the largest, 50, detail counts five times."""
-FLAT = 0.02
+FLAT = 0.03
 """Slope, in display values over two pixels, at which sharpening has half its effect; noise is below."""
 OVERSHOOT = 0.3
 """Sharpening moves a pixel by at most this part of the way to black or white."""
@@ -150,7 +150,7 @@ def sharpen(srgb, amount):
     """Unsharp mask on luma, where there is more than noise, and never beyond black and white.
 
     ``x = .08 a m (Y - blur(Y))``, ``Y' = Y + x / (1 + |x| / room)``: blur is a 3 x 3 Gaussian of sigma 1, ``room`` .3
-    of the way to white or black, and ``m = e / (e + .02^2)`` with e the squared gradient of luma, blurred in the same
+    of the way to white or black, and ``m = e / (e + .03^2)`` with e the squared gradient of luma, blurred in the same
     way. All channels move by the change of Y. Local: a crop is sharpened as in the whole picture. The border is
     mirrored.
 
