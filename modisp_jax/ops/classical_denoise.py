@@ -12,7 +12,7 @@ import numpy as np
 from modisp_jax.color import RGB_TO_YCBCR, YCBCR_TO_RGB, rgb_to_ycbcr, ycbcr_to_rgb
 from modisp_jax.numerics import clip, clip01, mix
 from modisp_jax.ops.gamut import into_gamut, luma709, move_luma, weighted_sum
-from modisp_jax.ops.separable import filter_reflect, filter_zero, gaussian_taps
+from modisp_jax.ops.separable import filter_reflect, filter_zero, guided_by_itself, window
 from modisp_jax.ops.skip import unless_zero
 
 LUMA_SIDE = 1 / 1200
@@ -62,21 +62,12 @@ def _expected(most, strength):
     return most * (0.2 + 0.8 * strength) ** 2
 
 
-def _window(sigma):
-    sigma = max(0.7, sigma)
-    return gaussian_taps(sigma, round(2.5 * sigma))
-
-
 @unless_zero
 def _denoise_luma(linear, strength):
     strength = clip01(strength)
     y = clip01(luma709(linear))
-    taps = _window(LUMA_SIDE * min(y.shape))
-    mean = filter_reflect(y, taps)
-    variance = clip01(filter_reflect(y * y, taps) - mean * mean)
-    noise = _expected(LUMA_NOISE, strength) * (clip01(mean) + DARK)
-    slope = variance / (variance + noise)
-    smooth = filter_reflect(slope, taps) * y + filter_reflect((1.0 - slope) * mean, taps)
+    noise = _expected(LUMA_NOISE, strength)
+    smooth = guided_by_itself(y, window(LUMA_SIDE * min(y.shape)), lambda mean: noise * (mean + DARK))
     return move_luma(linear, y, y + _ease(strength) * (smooth - y))
 
 
@@ -105,7 +96,7 @@ def _guided(small_guide, small, guide, noise):
     Where the model leaves more than ``noise`` unexplained, what it leaves is picture, and is added back.
     """
     factor = _factor(guide.shape)
-    taps = _window(CHROMA_SIDE * min(guide.shape) / factor)
+    taps = window(CHROMA_SIDE * min(guide.shape) / factor)
     smooth = lambda plane: filter_reflect(plane, taps)  # noqa: E731
     mean, tint = smooth(small_guide), smooth(small)
     light = clip01(mean) + DARK

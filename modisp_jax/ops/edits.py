@@ -2,7 +2,9 @@
 
 What all of them keep: strength 0 is the identity, bit by bit; black stays black and white white; more of a slider
 never moves a pixel the other way; hue, the angle of (Cb, Cr), stays, because pixels move along the line to the grey
-of their luma; results stay in [0, 1] without clipping; no step anywhere, in the picture or in the slider.
+of their luma; results stay in [0, 1] without clipping; no step anywhere, in the picture or in the slider. Pixels on
+the surface of the RGB cube, which can lose chroma but not gain any, have a corner at strength 0: the gradient there is
+that towards more.
 
 Tones are moved in log odds: ``t -> t e^d / (1 - t + t e^d)`` maps [0, 1] onto itself, keeps the order of tones and
 its ends for every d, and shifts with the opposite d undo each other.
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.numerics import clip, clip01, power
 from modisp_jax.ops.gamut import luma709, move_luma, room_used, scale_luma, soft_limit
-from modisp_jax.ops.separable import blur3, filter_reflect, gaussian_taps
+from modisp_jax.ops.separable import blur3, guided_by_itself, window
 from modisp_jax.ops.skip import unless_zero
 from modisp_jax.resample import pad_reflect
 
@@ -51,7 +53,7 @@ def edit_tones(rgb, contrast, highlights, shadows):
     rgb = clip01(rgb)
     y = clip01(luma709(rgb))
     tone = clip01(power(y, 1.0 / DISPLAY))
-    around = clip01(_smooth_but_for_edges(tone))
+    around = clip01(guided_by_itself(tone, window(DETAIL_SIDE * min(tone.shape)), lambda mean: DETAIL**2))
     ratio = _contrast_ratio(tone, contrast)
     around = around * _contrast_ratio(around, contrast)
     shift = HIGHLIGHTS * highlights * _bright(around) + SHADOWS * shadows * _dark(around)
@@ -81,16 +83,6 @@ def _dark(u):
     """``u (1 - u)^4`` over its maximum, at u = .2."""
     rest = 1.0 - u
     return 3125.0 / 256.0 * u * (rest * rest) ** 2
-
-
-def _smooth_but_for_edges(tone):
-    """Guided filter of [h, w] by itself, with a Gaussian window; the border is mirrored."""
-    sigma = max(0.7, DETAIL_SIDE * min(tone.shape))
-    taps = gaussian_taps(sigma, round(2.5 * sigma))
-    mean = filter_reflect(tone, taps)
-    variance = clip01(filter_reflect(tone * tone, taps) - mean * mean)
-    slope = variance / (variance + DETAIL**2)
-    return filter_reflect(slope, taps) * tone + filter_reflect((1.0 - slope) * mean, taps)
 
 
 VIBRANCE = 0.7

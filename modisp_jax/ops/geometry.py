@@ -28,8 +28,8 @@ def rotate(image, degrees):
     read by cubic interpolation (Catmull-Rom) along rows and then along columns: row y of the intermediate picture
     holds the input at ``x = u / (c z) + y s / c``. Neither pass shrinks, so there is nothing to filter first.
 
-    Memory is that of two more pictures. The gradient with respect to the image sums over
-    neighbours too, instead of scattering; that of the zoom at 0 degrees, where it has a corner, counts as 0.
+    Memory is that of two more pictures. The gradient with respect to the image is a sum over neighbours too, not a
+    scatter; that of the zoom at 0 degrees, where it has a corner, counts as 0.
 
     Args:
       image: [H, W, C]; at least 2 pixels a side, or it is returned as it is.
@@ -46,7 +46,7 @@ def rotate(image, degrees):
     ratio = (max(h, w) - 1) / (min(h, w) - 1)
     zoom = cosine + ratio * sine * jax.lax.stop_gradient(jnp.sign(sine))
     padded = jnp.pad(image, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
-    # Smallest steps between -45 and 45 degrees, over all angles; see zoom.
+    # The smallest steps that any angle between -45 and 45 degrees makes.
     across, down = 2.0 / (1.0 + math.hypot(1.0, ratio)), 1.0 / (1.0 + ratio)
     tilt = _centred(h + 2 * MARGIN) * (sine / cosine)
     tilted = resample(padded, 1.0 / (cosine * zoom), tilt, w, across, 1)

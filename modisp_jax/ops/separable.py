@@ -1,4 +1,4 @@
-"""Separable filters of one plane [H, W]: a Gaussian or a box along both axes, whatever the border does.
+"""Separable filters of one plane [H, W], a Gaussian or a box along both axes, and the guided filter made of them.
 
 Along rows a filter is a matrix product over blocks of the row: ``(BLOCK + k) / k`` times the operations, at the speed
 of matrix products, with no intermediate larger than the plane by more than ``k / BLOCK``. Along columns few taps are
@@ -12,6 +12,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.numerics import clip01
 from modisp_jax.resample import pad_reflect
 
 FEW_TAPS = 31
@@ -26,6 +27,24 @@ def gaussian_taps(sigma, radius):
     offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
     taps = jnp.exp(-0.5 * (offsets / sigma) ** 2)
     return taps / taps.sum()
+
+
+def window(sigma):
+    """A Gaussian of static sigma, at least .7, cut at 2.5 sigma."""
+    sigma = max(0.7, sigma)
+    return gaussian_taps(sigma, round(2.5 * sigma))
+
+
+def guided_by_itself(plane, taps, noise):
+    """Smooths [H, W], of values in [0, 1], where it varies by no more than ``noise(mean)``, a variance; keeps edges.
+
+    ``a x + b`` with ``a = var / (var + noise)``, ``b = (1 - a) mean``, mean and var over the window of ``taps`` [k],
+    and a and b averaged over it once more. Reference: He et al., "Guided Image Filtering", 2013.
+    """
+    mean = filter_reflect(plane, taps)
+    variance = clip01(filter_reflect(plane * plane, taps) - mean * mean)
+    slope = variance / (variance + noise(clip01(mean)))
+    return filter_reflect(slope, taps) * plane + filter_reflect((1.0 - slope) * mean, taps)
 
 
 def blur3(padded):
