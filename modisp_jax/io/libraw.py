@@ -12,6 +12,7 @@ import numpy as np
 
 from modisp_jax.io.dng_color import (
     D50,
+    D65,
     XYZ_D50_TO_SRGB,
     Calibration,
     CameraProfile,
@@ -29,9 +30,6 @@ from modisp_jax.io.dng_tags import (
     read_dng_tags,
 )
 from modisp_jax.io.metadata import RawMetadata, describe_capture
-
-D65 = np.array([0.95047, 1.0, 1.08883])
-"""XYZ of D65 white, the illuminant of LibRaw's matrices."""
 
 _ORIENTATION_OF_FLIP = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 _SIGNATURES = {
