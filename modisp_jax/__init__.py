@@ -14,6 +14,7 @@ _EXPORTS = {
     "look": ("apply_look", "predict_look"),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
+    "white_balance": ("auto_white_balance", "set_white_balance", "white_balance_of"),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
 }

@@ -29,6 +29,9 @@ WHITE_D65 = np.array([0.95047, 1.0, 1.08883], np.float32)
 DUV_PER_TINT = 0.0005
 """Distance from the Planckian locus in CIE 1960 uv of one unit of tint."""
 
+GENERIC_CAMERA = np.array([[0.70, -0.20, -0.06], [-0.40, 1.20, 0.22], [-0.08, 0.20, 0.58]], np.float32)
+"""XYZ to the camera RGB of a made-up camera, much like measured ones."""
+
 LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
 """ITU-R BT.601 luma: the guide of guided upsampling and of the bilateral solver. Sums to .9999."""
 

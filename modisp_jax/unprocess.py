@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import SRGB_TO_XYZ, apply_matrix, planckian_xyz, srgb_decode
+from modisp_jax.color import GENERIC_CAMERA, SRGB_TO_XYZ, apply_matrix, planckian_xyz, srgb_decode
 from modisp_jax.noise import NoiseProfiles, add_noise, generic_noise, noise_level, read_noise_profiles, read_table
 from modisp_jax.numerics import clip, clip01, power, safe_divide
 from modisp_jax.ops.demosaic import demosaic_malvar, mosaic
@@ -78,8 +78,7 @@ class Shot:
 
 def generic_cameras():
     """One made-up camera's colour and three sensors' noise; use :func:`read_cameras` for measured ones."""
-    matrix = np.array([[[0.70, -0.20, -0.06], [-0.40, 1.20, 0.22], [-0.08, 0.20, 0.58]]], np.float32)
-    return Cameras(jnp.asarray(matrix), generic_noise())
+    return Cameras(jnp.asarray(GENERIC_CAMERA[None]), generic_noise())
 
 
 def read_cameras(matrices, noise):

@@ -124,6 +124,11 @@ def light_to_cct_tint(neutral, profile):
     return float(np.clip(cct, *CCT_RANGE)), float(np.clip(tint, *TINT_RANGE))
 
 
+def matrix_at(cct, profile):
+    """Matrix [3, 3] from XYZ to camera RGB under the black body of ``cct`` K, clamped to the calibrations."""
+    return _matrix(1e6 / cct, profile)
+
+
 def is_reachable(neutral, profile, tolerance=1e-4):
     """Whether the sliders reach the camera colour ``neutral`` [3], to ``tolerance`` in every ratio to G."""
     neutral = check_neutral(neutral)
