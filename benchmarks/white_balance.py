@@ -103,7 +103,7 @@ def estimators():
         "shades of gray": lambda image, camera: awb.shades_of_gray(image),
         "white patch": lambda image, camera: awb.white_patch(image),
         "gray world": lambda image, camera: awb.gray_world(image),
-        "prior alone": lambda image, camera: awb.estimate_light(jnp.zeros_like(image), camera).illuminant,
+        "prior alone": lambda image, camera: awb.estimate_light(jnp.minimum(image, 0.0), camera).illuminant,
     }
 
 
@@ -112,9 +112,8 @@ def measure(options, cameras, config):
     functions = estimators()
     run = jax.jit(lambda image, camera: {name: function(image, camera) for name, function in functions.items()})
     errors = {name: [] for name in functions}
-    for _, image, camera, light in raw_photos(
-        options.data / "photos" / "val", cameras, config, options.draws, 7_000_000
-    ):
+    photos = options.data / "photos" / "val"
+    for image, camera, light in raw_photos(photos, cameras, config, options.draws, 7_000_000):
         for name, found in run(image, camera).items():
             errors[name].append(angle(found, light))
     return errors

@@ -5,6 +5,7 @@ raw without one gets a virtual camera, in which the light as shot reads as D65: 
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,9 @@ PLAUSIBLE_CCT = (2000.0, 10000.0)
 
 PLAUSIBLE_TINT = (-40.0, 40.0)
 """An estimate beyond is pulled back to the end; fluorescent lamps reach 40."""
+
+METHODS = ("posterior", "gray_world", "shades_of_gray", "gray_edge", "white_patch")
+"""What :func:`estimate_white_balance` may estimate by."""
 
 FEW = 0.005
 """Share of usable pixels below which the light as shot is kept."""
@@ -188,11 +192,8 @@ def _posterior(image, from_xyz, lights, saturation):
     return awb.estimate_light(image, from_xyz, lights=lights, saturation=saturation)
 
 
+@functools.partial(jax.jit, static_argnames="method")
 def _simple(image, saturation, method):
-    return _SIMPLE[method](image, saturation=saturation), awb.usable_means(image, saturation)[2]
-
-
-_SIMPLE = {name: jax.jit(getattr(awb, name)) for name in ("gray_world", "shades_of_gray", "gray_edge", "white_patch")}
-
-METHODS = ("posterior", *_SIMPLE)
-"""What :func:`estimate_white_balance` may estimate by."""
+    functions = (awb.gray_world, awb.shades_of_gray, awb.gray_edge, awb.white_patch)
+    function = dict(zip(METHODS[1:], functions, strict=True))[method]
+    return function(image, saturation=saturation), awb.usable_means(image, saturation)[2]
