@@ -1,7 +1,8 @@
 """Automatic white balance, measured: angular error on raw photos made from finished ones; and the sliders' conventions.
 
-    python3 dev.py run benchmarks/white_balance.py           # both tables, from the photos of val
-    python3 dev.py run benchmarks/white_balance.py --fit     # the constants of modisp_jax/awb.py, from those of train
+    python3 dev.py run benchmarks/white_balance.py              # both tables, from the photos of val
+    python3 dev.py run benchmarks/white_balance.py --write      # and into docs/white_balance.md
+    python3 dev.py run benchmarks/white_balance.py --fit --draws 8      # constants of modisp_jax/awb.py, from train
 
 Photos become raw photos by ``modisp_jax.unprocess``, with cameras and lights drawn at random. The finished photo is
 taken to be balanced, which it is not exactly, so no estimator can reach 0. Pixels that are clipped in the photo are
@@ -26,6 +27,7 @@ from modisp_jax.noise import read_table
 from modisp_jax.sheet import scale_to_height
 from modisp_jax.unprocess import UnprocessConfig, draw_and_take, draw_camera, read_cameras
 
+PAGE = Path(__file__).parent.parent / "docs" / "white_balance.md"
 SIZE = (512, 768)
 CLIPPED = 250 / 255
 MEASURES = ("mean", "median", "trimean", "worst25")
@@ -47,6 +49,8 @@ class Options:
     """Raw photos made of each photo."""
     fit: bool = False
     """Print the constants that the photos of train give, instead of measuring."""
+    write: bool = False
+    """Put both tables into docs/white_balance.md."""
     name: str = "white_balance"
     """Results go to results/NAME.json."""
 
@@ -65,6 +69,8 @@ def main(options):
     for row, values in results["conventions"].items():
         print(row, values)
     print(f"written to {common.write_results(options.name, results, about)}")
+    if options.write:
+        write_page(results)
 
 
 def raw_photos(folder, cameras, config, draws, seed):
@@ -129,19 +135,29 @@ def summary(errors):
     """Mean, median, trimean and mean of the worst quarter."""
     low, median, high = np.percentile(errors, [25, 50, 75])
     worst = np.sort(errors)[-max(1, len(errors) // 4) :]
-    values = {
-        "mean": errors.mean(),
-        "median": median,
-        "trimean": (low + 2 * median + high) / 4,
-        "worst25": worst.mean(),
-    }
-    return {name: round(float(value), 2) for name, value in values.items()}
+    values = (errors.mean(), median, (low + 2 * median + high) / 4, worst.mean())
+    return {name: round(float(value), 2) for name, value in zip(MEASURES, values, strict=True)}
 
 
 def print_estimators(name, config, rows):
     print(f"{name}: {config.cct[0]:g} to {config.cct[1]:g} K, tint {config.tint[0]:g} to {config.tint[1]:g}")
     for estimator, row in rows.items():
-        print(f"| {estimator} | " + " | ".join(f"{value:.2f}" for value in row.values()) + " |")
+        print(f"{estimator:15}", *(f"{value:6.2f}" for value in row.values()))
+
+
+def write_page(results):
+    """Replaces the tables of docs/white_balance.md."""
+    heads = [f"{name}, {measure}" for name in results["estimators"] for measure in MEASURES]
+    rows = [f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for estimator in next(iter(results["estimators"].values())):
+        numbers = [table[estimator][measure] for table in results["estimators"].values() for measure in MEASURES]
+        rows.append(f"| {estimator} | {' | '.join(f'{number:.2f}' for number in numbers)} |")
+    common.write_table(PAGE, "estimators", rows)
+    heads = list(next(iter(results["conventions"].values())))
+    rows = [f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for camera, row in results["conventions"].items():
+        rows.append(f"| {camera} | {' | '.join(str(row[head]) for head in heads)} |")
+    common.write_table(PAGE, "conventions", rows)
 
 
 def fit(options, cameras):

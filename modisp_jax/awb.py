@@ -96,6 +96,7 @@ def light_grid():
     return mired.ravel().astype(np.float32), tint.ravel().astype(np.float32)
 
 
+@jax.jit
 def estimate_light(image, from_xyz=None, *, lights=None, saturation=1.0):
     """Estimates the colour of the light from a raw photo; see the module's head. Works under jit, vmap and grad.
 
@@ -142,11 +143,13 @@ def light_statistics(image, from_xyz, *, saturation=1.0):
     return jnp.concatenate([_log_chroma(mean) for mean in means]), usable
 
 
+@jax.jit
 def gray_world(image, *, saturation=1.0):
     """The mean colour: camera RGB of the light [3], G = 1, if the scene is grey on average."""
     return shades_of_gray(image, p=1.0, saturation=saturation)
 
 
+@jax.jit
 def shades_of_gray(image, *, p=P, saturation=1.0):
     """The Minkowski mean ``(mean x^p)^(1/p)`` of each channel: camera RGB of the light [3], G = 1.
 
@@ -159,12 +162,14 @@ def shades_of_gray(image, *, p=P, saturation=1.0):
     return _green_one(_minkowski(small, weight, p))
 
 
+@jax.jit
 def white_patch(image, *, saturation=1.0):
     """The largest value of each channel over small squares: camera RGB of the light [3], G = 1."""
     small, weight, _ = usable_means(image, saturation)
     return _green_one(jnp.max(small * (weight > 0), axis=(0, 1)))
 
 
+@jax.jit
 def gray_edge(image, *, p=P, saturation=1.0):
     """The Minkowski mean of each channel's edges: camera RGB of the light [3], G = 1, if those are grey together."""
     small, weight, _ = usable_means(image, saturation)
@@ -184,11 +189,11 @@ def usable_means(image, saturation=1.0):
       size where that is less.
     """
     h, w = check_image(image, "image")
-    relative = image / clip(jnp.asarray(saturation, jnp.float32), 1e-3, 1e3)
-    # A comparison with NaN is false, so NaN counts as clipped.
-    brightest = jnp.max(relative, axis=-1, keepdims=True)
-    usable = (brightest < CLIPPED) & (brightest > DARK) & (jnp.min(relative, axis=-1, keepdims=True) > -1.0)
-    values = jnp.where(usable, jnp.maximum(image, 0.0), 0.0)
+    limit = clip(jnp.asarray(saturation, jnp.float32), 1e-3, 1e3)
+    values = jnp.maximum(jnp.where(jnp.isfinite(image).all(axis=-1, keepdims=True), image, 0.0), 0.0)
+    brightest = jnp.max(values / limit, axis=-1, keepdims=True)
+    usable = (brightest < CLIPPED) & (brightest > DARK)
+    values = jnp.where(usable, values, 0.0)
     factor = max(1, min(round((h * w / SMALL) ** 0.5), h, w))
     share = mean_pool(usable.astype(jnp.float32), factor)
     small = safe_divide(mean_pool(values, factor), share, 1e-3)

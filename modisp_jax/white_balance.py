@@ -175,7 +175,8 @@ def _estimate(raw, profile, method):
     lights = camera_lights(profile)
     cct = FIRST_GUESS
     for _ in range(2):  # the matrix is that of the light, which is better known the second time
-        found = _posterior(raw.image, jnp.asarray(matrix_at(cct, profile), jnp.float32), lights, raw.saturation)
+        matrix = jnp.asarray(matrix_at(cct, profile), jnp.float32)
+        found = awb.estimate_light(raw.image, matrix, lights=lights, saturation=raw.saturation)
         illuminant = np.asarray(found.illuminant, np.float64)
         cct = light_to_cct_tint(illuminant, profile)[0]
     return illuminant, float(found.usable)
@@ -185,11 +186,6 @@ def camera_lights(profile):
     """Camera RGB [n, 3], G = 1, of the lights of :func:`modisp_jax.awb.light_grid`, by the profile's matrices."""
     ccts = np.clip(1e6 / awb.MIREDS, *CCT_RANGE)
     return jnp.asarray(np.concatenate([lights_at(cct, awb.TINTS, profile) for cct in ccts]), jnp.float32)
-
-
-@jax.jit
-def _posterior(image, from_xyz, lights, saturation):
-    return awb.estimate_light(image, from_xyz, lights=lights, saturation=saturation)
 
 
 @functools.partial(jax.jit, static_argnames="method")

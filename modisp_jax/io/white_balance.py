@@ -8,8 +8,8 @@ A light is a point of CIE 1960 (u, v) in coordinates along and across the Planck
 green. Positive tint: the light is greener than the locus, so the corrected picture turns to magenta. The isotherms do
 not meet within the sliders' range, so the two numbers are unique.
 
-The corners of the range are no lights: at 1800 K a tint of 16 is on the spectral locus, and beyond it some channel
-becomes negative. Camera colour is linear in d, so the d at which a channel vanishes is known in closed form, and d is
+The corners of the range are no lights: at 1800 K and a tint of 15 Z is gone, and beyond it some channel becomes
+negative. Camera colour is linear in d, so the d at which a channel vanishes is known in closed form, and d is
 compressed towards it, smoothly and invertibly: the identity up to half of that limit (:data:`FLOOR`). The camera's
 matrices are those of T, clamped to the calibration illuminants, in both directions.
 
@@ -56,6 +56,9 @@ at 1800 K; linear sRGB taken for a camera has no blue under 1900 K, and there te
 
 MIRED_KNEE = 50.0
 """How far before the temperature at which a channel vanishes the compression sets in, where there is one."""
+
+FARTHEST = 0.5
+"""Distance from the locus in uv beyond which a colour is no light; u and v of colours are under .65."""
 
 _ENDS = (1e6 / CCT_RANGE[1], 1e6 / CCT_RANGE[0])
 _D65_MIRED = 1e6 / 6504.0
@@ -112,10 +115,13 @@ def light_to_cct_tint(neutral, profile):
         for k in range(len(nodes) - 1)
         if (sides[k] > 0) != (sides[k + 1] > 0)
     ]
-    if roots:  # a line across the locus meets it again far away: the nearer one is meant
-        mired = min(roots, key=lambda m: abs(_across(m, neutral, profile)[1]))
+    # Isotherms meet far from the locus, and colours that are no light have roots of their own, at huge d.
+    distances = {mired: abs(_across(mired, neutral, profile)[1]) for mired in roots}
+    roots = [mired for mired in roots if distances[mired] < FARTHEST]
+    if roots:
+        mired = min(roots, key=distances.get)
     else:
-        mired = first if abs(sides[0]) < abs(sides[-1]) else last
+        mired = min((first, last), key=lambda end: abs(_warmth(neutral) - _warmth(_line(end, profile)[0])))
     _, d = _across(mired, neutral, profile)
     _, _, tint_limits = _line(mired, profile)
     reach = [_compress(DUV_PER_TINT * end, *tint_limits) for end in TINT_RANGE]
@@ -273,6 +279,11 @@ def _across(mired, neutral, profile):
     (u, v), (du, dv) = _frame(mired)
     across, along = (4 * x - total * u, 6 * y - total * v), max(total, 1e-9)
     return (across[0] * dv - across[1] * du) / max(abs(total), 1e-9), (across[0] * du + across[1] * dv) / along
+
+
+def _warmth(neutral):
+    """Logarithm of R / B, by which an end of the range is chosen for colours beyond it."""
+    return np.log(neutral[0] / neutral[2])
 
 
 def _bisect(low, high, side_low, neutral, profile):
