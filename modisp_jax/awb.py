@@ -72,7 +72,7 @@ class LightEstimate:
     usable: jax.Array
     """Share of the pixels that counted: neither clipped nor black, [], in [0, 1]."""
     spread: jax.Array
-    """Standard deviation of the posterior, [], in log R/G and log B/G taken together; .1 is about 4 degrees."""
+    """Standard deviation of the posterior, [], in log R/G and log B/G taken together; .1 is about 2 degrees."""
 
 
 def log_prior(mired, tint):
@@ -102,7 +102,7 @@ def estimate_light(image, from_xyz=None, *, lights=None, saturation=1.0):
 
     Args:
       image: camera RGB [H, W, 3] in [0, 1], not white-balanced.
-      from_xyz: the camera's matrix from XYZ, [3, 3], any scale; default: a made-up camera's.
+      from_xyz: the camera's matrix from XYZ, [3, 3], invertible, any scale; default: a made-up camera's.
       lights: camera RGB [n, 3] of the lights of :func:`light_grid`; default: ``from_xyz`` times black bodies.
       saturation: value at which the channels saturate, [] or [3].
 
@@ -115,7 +115,7 @@ def estimate_light(image, from_xyz=None, *, lights=None, saturation=1.0):
     from_xyz = jnp.asarray(GENERIC_CAMERA if from_xyz is None else from_xyz, jnp.float32)
     mired, tint = light_grid()
     if lights is None:
-        lights = jax.vmap(planckian_xyz)(1e6 / mired, tint) @ from_xyz.T
+        lights = apply_matrix(from_xyz, jax.vmap(planckian_xyz)(1e6 / mired, tint))
     lights = clip(jnp.asarray(lights, jnp.float32), 1e-4, 1e4)
     statistics, usable = light_statistics(image, from_xyz, saturation=saturation)
 

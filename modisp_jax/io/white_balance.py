@@ -152,9 +152,9 @@ def virtual_profile(illuminant, ccm):
 
     ``ColorMatrix = diag(illuminant) CCM^-1 S A``, A the Bradford adaptation from D65 to D50, S from there to linear
     sRGB: it takes D65 white to ``illuminant``, and ``ccm_at`` gives ``ccm`` back for it.
-    Temperatures are then relative to that light: what is 1000 K warmer than D65 here is as much warmer, in mired,
-    than the photo's own light was taken to be. The rows of ``ccm`` are scaled to sum to 1; a ``ccm`` for which that
-    is impossible, or which cannot be inverted, is taken for the identity.
+    Temperatures are then relative to that light, whatever it was. The rows of ``ccm`` are scaled to sum to 1; a ``ccm``
+    for which that is impossible, which cannot be inverted, or with which daylight has no colour is taken for the
+    identity.
 
     Args:
       illuminant: camera colour of white [3], positive.
@@ -162,10 +162,14 @@ def virtual_profile(illuminant, ccm):
     """
     ccm = np.asarray(ccm, np.float64)
     sums = ccm.sum(axis=1, keepdims=True)
-    usable = is_usable_matrix(ccm) and (np.abs(sums) > 1e-3).all()
-    ccm = ccm / sums if usable else np.eye(3)
-    matrix = np.diag(check_neutral(illuminant)) @ np.linalg.solve(ccm, XYZ_D50_TO_SRGB @ adapt_to_d50(D65))
-    return CameraProfile((Calibration(6504.0, matrix, illuminant_code=21),), source="virtual")
+    candidates = [ccm / sums] if is_usable_matrix(ccm) and (np.abs(sums) > 1e-3).all() else []
+    for balanced_to_srgb in [*candidates, np.eye(3)]:
+        from_xyz = np.linalg.solve(balanced_to_srgb, XYZ_D50_TO_SRGB @ adapt_to_d50(D65))
+        matrix = np.diag(check_neutral(illuminant)) @ from_xyz
+        profile = CameraProfile((Calibration(6504.0, matrix, illuminant_code=21),), source="virtual")
+        if _has_daylight(profile):
+            break
+    return profile
 
 
 def published_guard(neutral, profile, *, preference=False, keep_sign=False):
@@ -236,12 +240,25 @@ def _mired_limits(profile):
         raise ValueError(f"expected a camera profile in which D65 has a colour, got {reference[:3].tolist()}")
     sides = []
     for end in _ENDS:
-        path = np.linspace(_D65_MIRED, end, 21)
-        bad = [mired for mired in path if (_relative(mired, profile) / reference).min() < DARKEST]
-        limit = bad[0] if bad else np.copysign(np.inf, end - _D65_MIRED)
-        knee = limit - np.clip(limit - _D65_MIRED, -2 * MIRED_KNEE, 2 * MIRED_KNEE) / 2 if bad else end
-        sides.append((knee, limit))
+        path = np.linspace(_D65_MIRED, end, 31)
+        bad = [(_relative(mired, profile) / reference).min() < DARKEST for mired in path]
+        if not any(bad):
+            sides.append((end, np.copysign(np.inf, end - _D65_MIRED)))
+            continue
+        limit = path[max(1, bad.index(True)) - 1]  # the last light that has a colour
+        way = limit - _D65_MIRED
+        sides.append((limit - np.clip(way / 2, -MIRED_KNEE, MIRED_KNEE), limit))
+        if abs(way) < 1:
+            raise ValueError("expected a camera profile in which the lights around D65 have colours")
     return tuple(sides)
+
+
+def _has_daylight(profile):
+    try:
+        _mired_limits(profile)
+    except ValueError:
+        return False
+    return True
 
 
 def _relative(mired, profile):

@@ -151,8 +151,17 @@ def test_virtual_camera_reads_its_own_light_as_d65():
     assert cct == pytest.approx(6504, abs=5)
     assert tint == pytest.approx(6.5, abs=0.1)
     np.testing.assert_allclose(wb.ccm_of_light(profile, cct, tint), ccm, atol=1e-6)
-    singular = wb.virtual_profile([0.5, 1, 0.6], np.ones((3, 3)))
-    assert wb.light_to_cct_tint([0.5, 1, 0.6], singular)[0] == pytest.approx(6504, abs=5)
+
+
+def test_virtual_camera_of_any_matrix_can_be_used():
+    rng = np.random.default_rng(0)
+    for ccm in (np.ones((3, 3)), np.zeros((3, 3)), np.full((3, 3), np.nan), *rng.normal(0, 3, (12, 3, 3))):
+        profile = wb.virtual_profile([0.5, 1, 0.6], ccm)
+        assert wb.light_to_cct_tint([0.5, 1, 0.6], profile)[0] == pytest.approx(6504, abs=5)
+        for cct, tint in ((1800.0, 60.0), (9900.0, -100.0)):
+            neutral = wb.cct_tint_to_light(cct, tint, profile)
+            assert (neutral > 0).all()
+            np.testing.assert_allclose(wb.light_to_cct_tint(neutral, profile), (cct, tint), rtol=1e-6)
 
 
 # Against the published convention
