@@ -7,6 +7,7 @@ import pytest
 
 from modisp_jax.io import dng_color as dc
 from modisp_jax.io import white_balance as wb
+from modisp_jax.io.libraw import _ccm
 from tests.io.test_dng_color import CM_D65, PROFILES, d65_only, published, two  # noqa: F401
 
 CCTS, TINTS = (1800.0, 2300.0, 4000.0, 6504.0, 10000.0), (-100.0, -7.5, 0.0, 40.0, 100.0)
@@ -198,6 +199,9 @@ def test_ours_finds_lights_that_the_published_way_back_loses(shared):
     with pytest.raises(ValueError, match="expected XYZ of a light"):
         dc.neutral_to_cct_tint(neutral, profile)
     assert wb.light_to_cct_tint(neutral, profile) == pytest.approx((3255, 0), abs=0.1)
+    warnings = []  # of reading a raw file
+    np.testing.assert_allclose(_ccm(profile, neutral, warnings), wb.ccm_of_light(profile, 3255.0, 0), atol=1e-4)
+    assert not warnings
 
 
 def test_published_guard():
