@@ -18,6 +18,7 @@ import tyro
 
 import modisp_jax as mj
 from modisp_jax.color import rgb_to_ycbcr, ycbcr_to_rgb
+from modisp_jax.config import PUBLISHED_HALO_FIX
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.ops.bilateral_grid import slice_grid
@@ -105,7 +106,7 @@ def networks(z, weights):
 def halo_fix(z, weights):
     """Photofinishing with multi-scale local tone maps and the bilateral solver."""
     params = import_photofinish(weights / "photofinishing/photofinishing_s24-style-0.pth")
-    config = mj.RenderConfig(halo_fix=mj.HaloFixConfig())
+    config = mj.RenderConfig(halo_fix=PUBLISHED_HALO_FIX)
     look, finished = finish_by_networks(params, z["lsrgb"], mj.Edits(), config)
     yield row("halo fix: local tone maps", look.ltm, z["halo_fix/ltm_maps_wabcg"], "2e-4")
     yield row("halo fix: tone-mapped image", finished.local_tone, z["halo_fix/lsrgb_ltm"], "5e-5")

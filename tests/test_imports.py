@@ -28,7 +28,7 @@ ROOMS = (
     ("pipeline",),
     ("fit", "paramisp", "dynamicisp", "export"),
     ("io", "torch_file"),
-    ("checkpoints", "metrics", "raw", "torch_import", "vgg_file"),
+    ("checkpoints", "halo", "metrics", "raw", "torch_import", "vgg_file"),
     ("modisp_jax",),
     ("save_stages", "describe", "sheet", "compile_cache", "bench"),
     ("render_files",),

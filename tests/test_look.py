@@ -1,10 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.config import GRID_INPUTS
+from modisp_jax.config import GRID_INPUTS, PUBLISHED_HALO_FIX
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.photofinish import GRID_DEPTH, GuideNet
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
@@ -107,9 +109,10 @@ def test_predicts_at_any_size_from_four_pixels(trained_like, size):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(look))
 
 
+@pytest.mark.parametrize("settings", [mj.HaloFixConfig(), PUBLISHED_HALO_FIX], ids=["ours", "published"])
 @pytest.mark.parametrize("size", [(4, 4), (13, 30)])
-def test_halo_fix_at_any_size(trained_like, size):
-    config = mj.RenderConfig(halo_fix=mj.HaloFixConfig(iterations=4))
+def test_halo_fix_at_any_size(trained_like, size, settings):
+    config = mj.RenderConfig(halo_fix=dataclasses.replace(settings, iterations=4))
     look = mj.predict_look(trained_like, photo(*size), config=config)
     assert look.ltm.shape == (*size, 5)
     assert np.isfinite(look.ltm).all()
