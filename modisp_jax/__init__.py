@@ -12,6 +12,8 @@ _EXPORTS = {
     "config": ("HaloFixConfig", "NAFNetConfig", "PhotofinishConfig", "PipelineConfig", "RenderConfig"),
     "params": ("config_of", "count_params", "init_params"),
     "look": ("apply_look", "predict_look"),
+    "cube": ("global_lut",),
+    "video": ("smooth_looks",),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
     "halo": ("halo_strength",),

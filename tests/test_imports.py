@@ -25,6 +25,7 @@ ROOMS = (
     ("params", "losses", "awb", "noise"),
     ("unprocess",),
     ("look",),
+    ("cube", "video"),
     ("pipeline",),
     ("fit", "paramisp", "dynamicisp", "export"),
     ("io", "torch_file"),
