@@ -39,9 +39,24 @@ from train.targets import STYLES as RENDERERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, IMAGES = ROOT / "docs" / "halo_fix.md", ROOT / "docs" / "images"
-PARTS = ("strength", "cost", "time")
+PARTS = ("strength", "cost", "time", "study")
 SETTINGS = {"without": None, "published": PUBLISHED_HALO_FIX, "ours": mj.HaloFixConfig()}
 """The halo fix's settings by name."""
+FIX = mj.HaloFixConfig
+STUDY = {
+    "several scales, no solver": FIX(PUBLISHED_HALO_FIX.scales, iterations=0),
+    "several scales, 80 iterations (published)": PUBLISHED_HALO_FIX,
+    "one scale, no solver": FIX(iterations=0),
+    "one scale, 80 iterations": FIX(iterations=80),
+    "one scale, 160 iterations (ours)": FIX(),
+    "one scale, 320 iterations": FIX(iterations=320),
+    "ours, sigma_range .004": FIX(sigma_range=0.004),
+    "ours, sigma_range .016": FIX(sigma_range=0.016),
+    "ours, fidelity .002": FIX(fidelity=2e-3),
+}
+"""What each setting is for."""
+STUDY_OF = ("warm", "published style-1")
+"""The styles with the strongest halos, ours and published."""
 TITLES = ("without halo fix", "published fix", "our fix")
 CROP, ENLARGED = 128, 3
 """Side of the pictures' detail in small pixels, and how often each is drawn."""
@@ -56,14 +71,14 @@ class Options:
     photos: Positional[tuple[Path, ...]]
     """Raw photos."""
     parts: tuple[str, ...] = PARTS
-    """What to measure; the rest stays as it was. Of strength, cost, time."""
+    """What to measure; the rest stays as it was. Of strength, cost, time, study."""
     published: Path | None = None
     """Folder with photofinishing_s24-style-*.pth."""
     val_photos: Path = Path("../shared/data/photos/val")
     """Finished photos to measure the cost on."""
     tables: Path = Path("../shared/data/tables")
     """Folder with color_matrices_d65.tsv and noise_profiles.tsv."""
-    repeats: int = 5
+    repeats: int = 9
     """Runs to take the time of."""
     write: bool = False
     """Replace results/halo.json and the tables of docs/halo_fix.md."""
@@ -96,6 +111,17 @@ def strengths(params, linear):
     }
 
 
+def study(params, linear):
+    """Halo strength as a share of that without halo fix, and PSNR in dB to that picture, by setting."""
+    plain = finish(params, linear, None).srgb
+    whole, rows = mj.halo_strength(plain, linear), {}
+    for name, settings in STUDY.items():
+        picture = finish(params, linear, settings).srgb
+        rows[name] = {"left": float(mj.halo_strength(picture, linear) / whole), "psnr": float(psnr(picture, plain))}
+        print(name, rows[name], flush=True)
+    return rows
+
+
 def cost(style, fronts):
     """Mean PSNR in dB of one style on the validation photos, and the largest loss on a photo, by setting."""
     params = mj.load_params(style=style)["photofinish"]
@@ -106,6 +132,17 @@ def cost(style, fronts):
     }
     losses = {name: float((scores["without"] - values).max()) for name, values in scores.items()}
     return {name: {"psnr": float(values.mean()), "largest_loss": losses[name]} for name, values in scores.items()}
+
+
+def times(params, linear, repeats):
+    """Summary of run times by setting, run in turn: what else the machine does then falls on all alike."""
+    runs = {name: functools.partial(finish, params, linear, settings) for name, settings in SETTINGS.items()}
+    found = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            seconds = common.run_times(run, 1, warm=True)
+            found[name] += seconds if turn else []
+    return {name: common.summary(seconds) for name, seconds in found.items()}
 
 
 def tables_of(results):
@@ -138,6 +175,13 @@ def tables_of(results):
         if name in SETTINGS:
             rows.append(f"| {name} | {n['median_s']:.2f} s | {n['iqr_s'][0]:.2f} to {n['iqr_s'][1]:.2f} s |")
     tables["time"] = rows
+    found = results.get("study", {})
+    rows = [f"| | {' | '.join(f'{style}: left | PSNR to without' for style in found)} |"]
+    rows.append("|---" * (2 * len(found) + 1) + "|")
+    for name in STUDY:
+        cells = [f"{100 * n[name]['left']:.0f}% | {n[name]['psnr']:.1f}" for n in found.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    tables["study"] = rows
     return tables
 
 
@@ -175,11 +219,13 @@ def main(options: Options):
             photo: {style: strengths(params, linear) for style, params in styles.items()}
             for photo, (linear, _) in scenes.items()
         }
-    if "strength" in options.parts and options.published is not None:
+    published = {}
+    if options.published is not None:
         files = sorted(options.published.glob("photofinishing_s24-style-*.pth"))
-        sets = {f"published {path.stem.split('-', 1)[1]}": import_photofinish(path) for path in files}
+        published = {f"published {path.stem.split('-', 1)[1]}": import_photofinish(path) for path in files}
+    if "strength" in options.parts and published:
         results["strength_published"] = {
-            photo: {style: strengths(params, linear) for style, params in sets.items()}
+            photo: {style: strengths(params, linear) for style, params in published.items()}
             for photo, (linear, _) in scenes.items()
         }
     if "cost" in options.parts:
@@ -190,10 +236,11 @@ def main(options: Options):
         results["cost"] = {style: cost(style, fronts) for style in STYLES}
     if "time" in options.parts:
         linear, _ = next(iter(scenes.values()))
-        results["time"] = {"size": list(linear.shape[:2])}
-        for name, settings in SETTINGS.items():
-            run = functools.partial(finish, styles["natural"], linear, settings)
-            results["time"][name] = common.summary(common.run_times(run, options.repeats))
+        results["time"] = {"size": list(linear.shape[:2])} | times(styles["natural"], linear, options.repeats)
+    if "study" in options.parts:
+        linear, _ = next(iter(scenes.values()))
+        found = {style: params for style, params in (styles | published).items() if style in STUDY_OF}
+        results["study"] = {style: study(params, linear) for style, params in found.items()}
     for name, rows in tables_of(results).items():
         print(f"\n{name}\n" + "\n".join(rows))
     if options.write:

@@ -103,7 +103,15 @@ class HaloFixConfig:
         _check(self.window % 2 == 1, f"window: expected an odd size, got {self.window}")
 
 
-PUBLISHED_HALO_FIX = HaloFixConfig(scales=(1, 2, 4, 8, 16), iterations=80)
+PUBLISHED_HALO_FIX = HaloFixConfig(
+    scales=(1, 2, 4, 8, 16),
+    iterations=80,
+    window=7,
+    sigma_space=3.0,
+    sigma_range=0.008,
+    fidelity=5e-4,
+    relaxation=1.6,
+)
 """As the paper's system has it; coarse scales blur the maps over edges, which the solver then has to undo."""
 
 HIGHLIGHTS = ("neutral", "clip")

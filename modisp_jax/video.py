@@ -10,6 +10,7 @@ then drags a faint halo of the map it has left. Cuts are not noticed either: beg
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -62,8 +63,14 @@ def smooth_looks(looks, *, window=WINDOW):
 
     Reference: the published tool averages over 9 frames (arXiv 2512.08564).
     """
-    frames = _check_looks(looks)
+    _check_looks(looks)
     _check_window(window)
+    return _smooth_looks(looks, window)
+
+
+@functools.partial(jax.jit, static_argnames="window")
+def _smooth_looks(looks, window):
+    frames = len(looks.gain)
     share = 1.0 / jnp.minimum(jnp.arange(frames) + 1, window).astype(jnp.float32)
 
     def average(x):
@@ -110,6 +117,11 @@ def smooth_exponential(looks, *, decay):
     """
     _check_looks(looks)
     _check_decay(decay)
+    return _smooth_exponential(looks, jnp.asarray(decay, jnp.float32))
+
+
+@jax.jit
+def _smooth_exponential(looks, decay):
     start = start_exponential(jax.tree.map(lambda x: x[0], looks))
     return jax.lax.scan(lambda state, look: exponential_step(state, look, decay=decay), start, looks)[1]
 
@@ -129,7 +141,7 @@ def exponential_step(state, look, *, decay):
 
 
 def _check_looks(looks):
-    """Raises unless these are stacked looks; returns the number of frames."""
+    """Raises unless these are stacked looks."""
     if not isinstance(looks, Look):
         raise ValueError(f"looks: expected a modisp_jax.Look of all frames, got {type(looks).__name__}")
     shapes = {name: jnp.shape(leaf) for name, leaf in vars(looks).items() if leaf is not None}
@@ -137,7 +149,6 @@ def _check_looks(looks):
     for name, shape in shapes.items():
         if len(shape) != _DIMENSIONS[name] + 1 or shape[:1] != frames or not shape[0]:
             raise ValueError(f"looks: expected frames along the first axis of every leaf, got shapes {shapes}")
-    return frames[0]
 
 
 def _check_window(window):
