@@ -54,10 +54,9 @@ _TURNS = (0, 1, 2, 3)
 def halo_strength(picture, linear_small, *, local_slope=True):
     """Mean excess of lightness beside the strongest edges of the scene, in L* (0..100, about 1 is just noticeable).
 
-    ``mean |h|`` over all flat sides of edges, see the module's head; 0 where the scene has none. 0 for the scene
-    itself and for every tone curve of its luma, by whatever curve; turns and mirrorings change nothing. A global
-    rendering whose lightness is not a function of luma (curves on R, G and B of many colours) leaves a few
-    hundredths.
+    ``mean |h|`` over all flat sides of edges, see the module's head; 0 where the scene has none. Under .005 for the
+    scene itself and for every tone curve of its luma; turns and mirrorings change nothing. A global rendering whose
+    lightness is no function of luma (curves on R, G and B of many colours) leaves a few hundredths.
 
     Args:
       picture: the finished picture, sRGB [h, w, 3] in [0, 1].
