@@ -10,6 +10,7 @@ import numpy as np
 
 from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
+from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.metrics import psnr
@@ -25,7 +26,6 @@ from train.augment import RandomView
 from train.cameras import cameras_of
 from train.constants import fit_constants, start_from
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
-from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
