@@ -14,6 +14,7 @@ _EXPORTS = {
     "look": ("apply_look", "predict_look"),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
+    "fit": ("fit_look", "fit_style"),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
 }

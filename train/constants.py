@@ -58,7 +58,8 @@ def fit_constants(linear, target):
     """The constants under which the mean PSNR is highest, the global curve kept to its job.
 
     ``min mean_i(10 log10(mse_i)) + 30 (EV of mean luma beyond MEAN_LIMIT)_i + 10 |EV of a, b, c beyond CURVE_LIMIT|^2``
-    by Adam from the neutral ones; see ``modisp_jax.fit.jobs`` for the limits. Means over the photos, so each counts alike.
+    by Adam from the neutral ones; see ``modisp_jax.fit.jobs`` for the limits. Means over the photos, so each counts
+    alike.
 
     Args:
       linear: what photofinishing sees, linear sRGB [n, h, w, 3].

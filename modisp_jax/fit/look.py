@@ -118,8 +118,8 @@ def fit_look(
     """Finds the look that makes a finished picture: ``min_d mean |finish(look(d)) - target|^2 + penalty(d)``.
 
     Adam on small tables ``d`` (``modisp_jax.fit.deltas``) through the stages' closed forms, first on every fourth
-    pixel, at last on all. The result is never worse than the start: where no step is better, it is the start itself. Many
-    coefficients make the same picture, so these are one answer of several; what a fit recovers is the picture.
+    pixel, at last on all. The result is never worse than the start: where no step is better, it is the start itself.
+    Many coefficients make the same picture, so these are one answer of several; what a fit recovers is the picture.
 
     Pure: works under ``vmap`` over targets, sources or starts (a spread of starts shows what is uncertain) and under
     ``jit``, then without ``progress``. Compiled once for each image size and set of options.
@@ -158,7 +158,7 @@ def fit_look(
     camera = isinstance(source, Raw) and (white_balance or exposure)
     data, shift = _prepare(source, target, start, camera, config)
     deltas = zero_deltas(config, ltm=ltm, rgb_lut=rgb_lut, white_balance=white_balance, exposure=exposure)
-    state, history = (deltas, _adam(deltas).init(deltas)), []
+    state, history = (deltas, adam(deltas).init(deltas)), []
     for stride, count in plan(steps, config):
         state, losses = _descend(state, len(history) and _done(history), data, steps, count, stride, config)
         history.append(losses)
@@ -245,11 +245,16 @@ def _linear_small(source, deltas):
     return shrink(linear) if isinstance(source, Raw) else linear
 
 
-def _adam(deltas):
+def adam(deltas):
     """Adam without its learning rate, each kind of delta at its own speed."""
     speeds = {name: optax.scale(RATES.get(name, 1.0)) for name in deltas}
     labels = {name: jax.tree.map(lambda _, name=name: name, value) for name, value in deltas.items()}
     return optax.chain(optax.scale_by_adam(0.9, 0.99), optax.multi_transform(speeds, labels))
+
+
+def cosine(rate, number, steps):
+    """Learning rate at a step: half a cosine from ``rate`` to a fiftieth of it."""
+    return rate * (0.02 + 0.98 * 0.5 * (1 + jnp.cos(jnp.pi * number / steps)))
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "count", "stride", "config"))
@@ -261,8 +266,8 @@ def _descend(state, first, data, steps, count, stride, config):
     def step(state, number):
         deltas, moments = state
         (_, error), gradient = grad(deltas, data, config)
-        updates, moments = _adam(deltas).update(gradient, moments)
-        rate = config.rate * (0.02 + 0.98 * 0.5 * (1 + jnp.cos(jnp.pi * number / steps)))
+        updates, moments = adam(deltas).update(gradient, moments)
+        rate = cosine(config.rate, number, steps)
         return (jax.tree.map(lambda d, u: d - rate * u, deltas, updates), moments), error
 
     return jax.lax.scan(step, state, first + jnp.arange(count))
