@@ -29,6 +29,7 @@ from modisp_jax.config import RenderConfig
 from modisp_jax.fit import fit_look, fit_style
 from modisp_jax.fit.look import neutral_look
 from modisp_jax.io.images import write_image
+from modisp_jax.io.resize import resize_area
 from modisp_jax.look import apply_look, finish_by_networks, predict_look
 from modisp_jax.sheet import draw_columns
 from modisp_jax.types import Edits, Look, as_float32
@@ -37,7 +38,7 @@ from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder
 from train.photofinish import simulate
 from train.targets import Renderer, render_target
-from train.transforms import resize_area, turned
+from train.transforms import turned
 
 PAGE = Path(__file__).parent.parent / "docs" / "fit.md"
 SIZE = (256, 384)
@@ -281,8 +282,9 @@ def tables_of(results):
             keys = ("psnr", "s", "passes", *more)
             table = [f"| {' | '.join((*heads, *more))} |", "|---" * (len(keys) + 1) + "|"]
             table += [f"| {name} | {' | '.join(str(row[key]) for key in keys)} |" for name, row in rows.items()]
-            means = [f"{np.mean([row[key] for row in rows.values()]):.1f}" for key in keys]
-            worst = [f"{f(row[key] for row in rows.values())}" for key, f in zip(keys, (min, max, max, min, min), strict=False)]
+            columns = {key: [row[key] for row in rows.values()] for key in keys}
+            means = [f"{np.mean(column):.1f}" for column in columns.values()]
+            worst = [str((max if key in ("s", "passes") else min)(column)) for key, column in columns.items()]
             pages[part] = [*table, f"| **mean** | {' | '.join(means)} |", f"| **worst** | {' | '.join(worst)} |"]
     if "shifts" in results:
         rows = [

@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | eval | styles | bench | info | import-torch``.
+"""The command line: ``modisp render | eval | styles | bench | fit | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -268,11 +268,70 @@ def import_torch(
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
 
 
+def fit(
+    folder: Positional[Path],
+    /,
+    *,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    targets: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    style: Annotated[str, arg(metavar="NAME|FILE")] = "natural",
+    stages: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("photofinish",),
+    rgb_lut: bool = True,
+    steps: int = 120,
+    size: int = 128,
+    validation: float = 0.2,
+    seed: int = 0,
+    state: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+) -> int:
+    """Fit a style to a few raw photos and how they were finished.
+
+    Raw photos and pictures are paired by name: side by side in FOLDER (a.dng, a.jpg), with the pictures in --targets,
+    or in the S24 layout. What comes out is a file for --style of the other commands. Ctrl-C saves; the same command
+    goes on.
+
+    Args:
+        folder: Raw photos, and the finished pictures unless --targets says where they are.
+        output: Style file to write, NAME.safetensors.
+        targets: Folder of the finished pictures.
+        style: Style to start from: its networks are fitted, its enhancement is taken over.
+        stages: What to train: photofinish (all), or some of gain, gtm, ltm, rgb_lut, chroma, gamma.
+        rgb_lut: Add the colour LUT where the style has none.
+        steps: Training steps after the start in closed form; 0 for that alone.
+        size: Long side in pixels at which pictures are compared.
+        validation: Share of the pairs kept for choosing the best weights.
+        seed: Decides which pairs are kept, their order and variation.
+        state: Where an interrupted fit is kept; default: NAME.fit, removed at the end.
+    """
+    from modisp_jax import fit_files
+
+    if size < 22:
+        raise ValueError(f"--size: expected at least 22 pixels, got {size}")
+    if steps < 0:
+        raise ValueError(f"--steps: expected 0 or more, got {steps}")
+    if not 0.0 <= validation < 1.0:
+        raise ValueError(f"--validation: expected 0 to under 1, got {validation}")
+    options = fit_files.FitOptions(
+        folder=folder,
+        output=output,
+        targets=targets,
+        style=style,
+        stages=stages,
+        rgb_lut=rgb_lut,
+        steps=steps,
+        size=size,
+        validation=validation,
+        seed=seed,
+        state=state,
+    )
+    return fit_files.fit_folder(options)
+
+
 COMMANDS = {
     "render": render,
     "eval": evaluate,
     "styles": styles,
     "bench": bench,
+    "fit": fit,
     "info": info,
     "import-torch": import_torch,
 }

@@ -31,7 +31,7 @@ from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "eval", "styles", "bench", "info", "import-torch")
+COMMANDS = ("render", "eval", "styles", "bench", "fit", "info", "import-torch")
 NO_EDITS = Edits(*(np.float32(getattr(Edits(), field.name)) for field in dataclasses.fields(Edits)))
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")

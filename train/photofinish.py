@@ -11,6 +11,7 @@ import numpy as np
 from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
 from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
+from modisp_jax.io.resize import resize_area
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.metrics import psnr
@@ -31,7 +32,7 @@ from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.targets import STYLES, is_grey, render_target
-from train.transforms import enlarge, middle, resize_area, turned
+from train.transforms import enlarge, middle, turned
 
 CONSTANTS_SIZE = (24, 32)
 """Of the pictures from which the start is fitted: only tones and colours count."""

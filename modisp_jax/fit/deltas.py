@@ -113,11 +113,25 @@ def _lerp(n, nodes):
 
 
 def penalty(deltas, config):
-    """What the deltas cost [], in units of squared error: weight times mean square, the finer levels dearer."""
+    """What the deltas cost [], in units of squared error.
+
+    Weight times mean square, the finer levels dearer; and for tables the curvature of the sum, so that they go on
+    straight where no pixel says anything: a sky of a blue that the fit has not seen would show bands.
+    """
     total = jnp.zeros(())
     for name, value in deltas.items():
         levels = value if isinstance(value, list) else [value]
         for k, level in enumerate(levels):
-            scale = config.table_weight if name.endswith("lut") else 1.0
-            total = total + config.regularisation * scale * config.finer**k * jnp.mean(jnp.square(level))
+            total = total + config.regularisation * config.finer**k * jnp.mean(jnp.square(level))
+        if name.endswith("lut"):
+            total = total + config.curvature * curvature(sum_of_levels(value))
     return total
+
+
+def curvature(table):
+    """Mean squared second difference of [n_1, ..., n_d, C] along its axes, for steps of a tenth of the range."""
+    total = jnp.zeros(())
+    for axis in range(table.ndim - 1):
+        scale = ((table.shape[axis] - 1) / 10) ** 2
+        total = total + jnp.mean(jnp.square(scale * jnp.diff(table, 2, axis=axis)))
+    return total / (table.ndim - 1)

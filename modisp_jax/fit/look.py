@@ -35,8 +35,8 @@ class FitLookConfig:
     """Adam's learning rate for logarithms; tables have a tenth."""
     regularisation: float = 1e-6
     """What a mean square change of 1 costs, in units of squared error (1e-6 is 60 dB)."""
-    table_weight: float = 1.0
-    """How much dearer a change of 1 is in a table than in a logarithm."""
+    curvature: float = 1e-3
+    """What a mean square bend of 1 of a table costs likewise (second difference for steps of a tenth of its range)."""
     finer: float = 2.0
     """How much dearer each finer table or grid is."""
     pool: int = 1
@@ -55,7 +55,7 @@ class FitLookConfig:
         good = good and min(stride for stride, _ in self.strides) >= 1
         _check(good, "strides", "shares over 0 that sum to 1, the last of every pixel", self.strides)
         _check(0 < self.rate < np.inf, "rate", "a number over 0", self.rate)
-        for name in ("regularisation", "table_weight", "finer"):
+        for name in ("regularisation", "curvature", "finer"):
             _check(0 <= getattr(self, name) < np.inf, name, "a number from 0 on", getattr(self, name))
         _check(self.pool >= 1, "pool", "at least 1", self.pool)
         _check(self.most_shift >= 0, "most_shift", "at least 0", self.most_shift)

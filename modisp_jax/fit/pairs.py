@@ -43,16 +43,15 @@ class Augmentation:
                 raise ValueError(f"{name}: expected a number from 0 on, got {getattr(self, name)}")
 
 
-def reduce_pair(source, target, size):
-    """Brings a pair to ``size``: linear sRGB and target, float32 [*size, 3], on the host.
-
-    Upright pairs are laid on their side (transposed), as photofinishing's networks, which see every picture squared,
-    allow. A shift between both is found, and both are cropped to what they share.
+def aligned_pair(source, target):
+    """Brings a pair to :data:`ALIGNED_SIDE` pixels, finds a shift between both and crops both to what they share.
 
     Args:
       source: a :class:`modisp_jax.Raw` or linear sRGB [H, W, 3].
       target: sRGB [H', W', 3] of the same aspect ratio and orientation.
-      size: (height, width), lying.
+
+    Returns:
+      (linear, target), float32 [h, w, 3] each, on the host.
 
     Raises:
       ValueError: wrong shapes or dtypes, values that are not finite, or different aspect ratios.
@@ -68,15 +67,23 @@ def reduce_pair(source, target, size):
     if abs(other[0] * full[1] / (other[1] * full[0]) - 1) > ASPECT:
         raise ValueError(f"target: expected the aspect ratio of the source {full}, got {other}")
     scale = min(1.0, ALIGNED_SIDE / max(full))
-    aligned = tuple(max(16, round(n * scale)) for n in full)
-    linear, target = (np.asarray(_shrunk(jnp.asarray(x, jnp.float32), aligned)) for x in (linear, target))
+    size = tuple(max(16, round(n * scale)) for n in full)
+    linear, target = (np.asarray(_shrunk(jnp.asarray(x, jnp.float32), size)) for x in (linear, target))
     if not (np.isfinite(linear).all() and np.isfinite(target).all()):
         raise ValueError("expected finite values, got NaN or infinity")
-    down, right = np.round(np.asarray(_shift(linear, target))).astype(int)
-    linear, target = _overlap(linear, target, down, right)
-    if linear.shape[0] > linear.shape[1]:
-        linear, target = (x.swapaxes(0, 1) for x in (linear, target))
-    return tuple(np.asarray(_shrunk(jnp.asarray(x), size)) for x in (linear, target))
+    return _overlap(linear, target, *np.round(np.asarray(_shift(linear, target))).astype(int))
+
+
+def reduce_pair(source, target, size):
+    """Brings a pair to ``size`` (height, width), lying: linear sRGB and target, float32 [*size, 3], on the host.
+
+    Upright pairs are laid on their side (transposed), as photofinishing's networks, which see every picture squared,
+    allow. Arguments and errors otherwise as of :func:`aligned_pair`.
+    """
+    pair = aligned_pair(source, target)
+    if pair[0].shape[0] > pair[0].shape[1]:
+        pair = [x.swapaxes(0, 1) for x in pair]
+    return tuple(np.asarray(_shrunk(jnp.asarray(x), size)) for x in pair)
 
 
 @functools.partial(jax.jit, static_argnames="size")

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from modisp_jax.config import RenderConfig
+from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights, job_losses
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
@@ -43,6 +44,8 @@ class FitStyleConfig:
     """What a squared distance of 1 of all trained parameters from where training starts costs in the loss, halved."""
     augmentation: Augmentation = Augmentation()
     """How pairs are varied."""
+    curvature: float = 0.3
+    """What a mean square bend of 1 of the chroma map and the colour LUT costs, see ``FitLookConfig``."""
     losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
     """Weights of the losses on the picture."""
     jobs: JobWeights = JobWeights()
@@ -62,8 +65,9 @@ class FitStyleConfig:
         for name in ("batch", "validate_every", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if not 0 <= self.towards_start < np.inf:
-            raise ValueError(f"towards_start: expected a number from 0 on, got {self.towards_start}")
+        for name in ("towards_start", "curvature"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number from 0 on, got {getattr(self, name)}")
 
 
 class FittedStyle(NamedTuple):
@@ -302,7 +306,9 @@ def _make_step(transform, config):
         linear, target = vary(key, linear, target, config.augmentation)
         look, finished = finish_by_networks(photofinish, linear, as_float32(Edits()), RenderConfig())
         terms = photofinish_losses(look, finished, target, weights=config.losses)
-        return sum((terms | job_losses(look, finished, linear, target, weights=config.jobs)).values())
+        terms |= job_losses(look, finished, linear, target, weights=config.jobs)
+        tables = [table for table in (look.chroma_lut, look.rgb_lut) if table is not None]
+        return sum(terms.values()) + config.curvature * sum(map(curvature, tables))
 
     def loss(params, anchor, pairs, key):
         keys = jax.random.split(key, len(pairs[0]))
