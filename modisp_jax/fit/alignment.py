@@ -27,19 +27,19 @@ def estimate_shift(first, second, most):
 
     Reference: Fitch et al., "Orientation correlation", BMVC 2002.
     """
-    most = min(most, (min(first.shape) - 1) // 2)
+    most = min(most, (min(first.shape) - 3) // 2)
     if most < 1:
         return jnp.zeros(2)
     spectra = [jnp.fft.fft2(_directions(x)) for x in (first, second)]
     correlation = jnp.fft.ifft2(jnp.conj(spectra[0]) * spectra[1]).real
-    near = jnp.roll(correlation, (most, most), (0, 1))[: 2 * most + 1, : 2 * most + 1]
-    row, column = jnp.divmod(jnp.argmax(near), near.shape[1])
-    vertical = near[clip(row + np.arange(-1, 2), 0, 2 * most), column]
-    horizontal = near[row, clip(column + np.arange(-1, 2), 0, 2 * most)]
+    beyond = most + 1  # the parabola through a peak at the end of the range needs its neighbours, too
+    near = jnp.roll(correlation, (beyond, beyond), (0, 1))[: 2 * beyond + 1, : 2 * beyond + 1]
+    row, column = jnp.divmod(jnp.argmax(near[1:-1, 1:-1]), 2 * most + 1)
+    vertical, horizontal = near[row + np.arange(3), column + 1], near[row + 1, column + np.arange(3)]
     shift = jnp.stack([row + _vertex(vertical), column + _vertex(horizontal)]) - most
     whole = jnp.round(shift)
     shift = jnp.where(jnp.abs(shift - whole) < WHOLE, whole, shift)
-    return jnp.where(near[row, column] > BETTER * jnp.maximum(near[most, most], 0.0) + 1e-3, shift, 0.0)
+    return jnp.where(near[row + 1, column + 1] > BETTER * jnp.maximum(near[beyond, beyond], 0.0) + 1e-3, shift, 0.0)
 
 
 def _directions(x):

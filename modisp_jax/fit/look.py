@@ -257,7 +257,7 @@ def cosine(rate, number, steps):
     return rate * (0.02 + 0.98 * 0.5 * (1 + jnp.cos(jnp.pi * number / steps)))
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "count", "stride", "config"))
+@functools.partial(jax.jit, static_argnames=("count", "stride", "config"))
 def _descend(state, first, data, steps, count, stride, config):
     """``count`` steps on every ``stride``-th pixel: (state, squared errors [count])."""
     data = _thinned(data, stride, config)

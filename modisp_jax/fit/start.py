@@ -25,7 +25,7 @@ STEPS = 400
 STRIDE = 3
 """Every so many pixels count on either axis."""
 
-SETTINGS = FitLookConfig(rate=0.03, regularisation=1e-5, finer=4.0, curvature=0.3)
+SETTINGS = FitLookConfig(rate=0.03, regularisation=1e-5, finer=4.0, curvature=10.0)
 
 MARGIN = 0.02
 """Share of a bounded coefficient's range that is kept free at either end."""

@@ -44,7 +44,7 @@ class FitStyleConfig:
     """What a squared distance of 1 of all trained parameters from where training starts costs in the loss, halved."""
     augmentation: Augmentation = Augmentation()
     """How pairs are varied."""
-    curvature: float = 0.3
+    curvature: float = 10.0
     """What a mean square bend of 1 of the chroma map and the colour LUT costs, see ``FitLookConfig``."""
     losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
     """Weights of the losses on the picture."""
@@ -148,9 +148,10 @@ def fit_style(
     identity = _identity(start, linear, target, rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
     state, history = _begin(came, start, train, judge, transform, config, path, identity)
-    state, history, done = _train(
-        state, history, train, judge, transform, steps, seed, config, path, identity, progress
-    )
+    # What a step does not depend on must not have it compiled again.
+    same = dataclasses.replace(config, validate_every=1, patience=1)
+    one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
+    state, history, done = _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress)
     best = state["best"] if any(entry["best"] for entry in history[1:]) else came
     return FittedStyle(params | {PHOTOFINISH: jax.tree.map(jnp.asarray, best)}, _best_score(history), history, done)
 
@@ -237,9 +238,8 @@ def _best_score(history):
     return max((entry["score"] for entry in history), default=-np.inf)
 
 
-def _train(state, history, train, judge, transform, steps, seed, config, path, identity, progress):
+def _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress):
     """Trains from a state on; returns the last state, its history, and whether all was done."""
-    one_step = _make_step(transform, config)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -299,8 +299,9 @@ def _batch(count, size, step, seed):
     return np.array([orders[place // count][place % count] for place in places.tolist()])
 
 
-def _make_step(transform, config):
-    """The jitted step (state, anchor, pairs, key, number) -> (state, loss)."""
+@functools.partial(jax.jit, static_argnames=("steps", "rules", "config"))
+def _step(state, anchor, pairs, key, number, steps, rules, config):
+    """(state, loss) after one step on a batch of pairs ([b, h, w, 3] each); ``anchor`` is where training started."""
 
     def one(photofinish, linear, target, key):
         linear, target = vary(key, linear, target, config.augmentation)
@@ -310,20 +311,17 @@ def _make_step(transform, config):
         tables = [table for table in (look.chroma_lut, look.rgb_lut) if table is not None]
         return sum(terms.values()) + config.curvature * sum(map(curvature, tables))
 
-    def loss(params, anchor, pairs, key):
+    def loss(params):
         keys = jax.random.split(key, len(pairs[0]))
         losses = jax.vmap(functools.partial(one, params[PHOTOFINISH]))(*pairs, keys)
         leaves = zip(jax.tree.leaves(params[PHOTOFINISH]), jax.tree.leaves(anchor), strict=True)
         distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)
         return losses.mean() + 0.5 * config.towards_start * distance
 
-    @jax.jit
-    def step(state, anchor, pairs, key, number):
-        params = {PHOTOFINISH: state["params"]}
-        value, gradient = jax.value_and_grad(loss)(params, anchor, pairs, key)
-        updates, moments = transform.update(gradient, state["optimizer"], params)
-        params = optax.apply_updates(params, updates)[PHOTOFINISH]
-        ema = average(state["ema"], params, number, config.optim.ema) if config.optim.ema else params
-        return {"params": params, "ema": ema, "optimizer": moments}, value
-
-    return step
+    params = {PHOTOFINISH: state["params"]}
+    value, gradient = jax.value_and_grad(loss)(params)
+    transform = optimizer(config.optim, steps, params, rules)
+    updates, moments = transform.update(gradient, state["optimizer"], params)
+    params = optax.apply_updates(params, updates)[PHOTOFINISH]
+    ema = average(state["ema"], params, number, config.optim.ema) if config.optim.ema else params
+    return {"params": params, "ema": ema, "optimizer": moments}, value
