@@ -8,6 +8,7 @@ Parts, each kept in benchmarks/results/fit.json as soon as it is done, so that `
   the neutral start comes.
 * ``photos``: finished photos against what cameras drawn at random would have seen of them.
 * ``shifts``: the same of four photos, the target moved by some pixels.
+* ``bends``: how straight the LUTs are to be kept: the closed form of ``faded`` by the weight on their curvature.
 * ``faded``, ``pastel``: styles that do not ship, fitted from ten pairs and measured on twelve other photos, beside the
   styles that do.
 
@@ -26,7 +27,7 @@ import numpy as np
 from benchmarks.common import machine, read_results, write_results, write_table
 from modisp_jax.checkpoints import STYLES, load_params
 from modisp_jax.config import RenderConfig
-from modisp_jax.fit import fit_look, fit_style
+from modisp_jax.fit import FitLookConfig, FitStyleConfig, fit_look, fit_style
 from modisp_jax.fit.look import neutral_look
 from modisp_jax.io.images import write_image
 from modisp_jax.io.resize import resize_area
@@ -48,6 +49,12 @@ SMALL = (192, 256)
 SHOTS = UnprocessConfig(iso=(50.0, 3200.0))
 RANDOM_LOOKS = 5
 SHIFTS = ((3, -2), (-7, 5), (1.4, -2.6))
+
+PAIRS = 10
+START = "natural"
+"""Where fits of styles start: the default style."""
+
+BENDS = (0.0, 0.1, 1.0, 10.0, 100.0)
 
 RENDERERS = {
     "faded": Renderer(
@@ -177,8 +184,6 @@ def moved(photo, shift, margin):
 
 def measure_shifts(options, cameras):
     """Fits to photos that do not lie on their source: with the shift found, and without looking for it."""
-    from modisp_jax.fit import FitLookConfig
-
     rows, sheet = {}, []
     scenes = list(seen(options.photos, (288, 416), cameras, VALIDATION_SEED))[:4]
     for shift in SHIFTS:
@@ -210,36 +215,51 @@ def psnr(picture, target):
     return float(-10 * jnp.log10(jnp.mean(jnp.square(picture - target))))
 
 
-def measure_style(name, options, cameras, pairs=10):
-    """A style fitted from few pairs, on other photos, beside the styles that ship and the start in closed form."""
+def style_pairs(name, options, cameras):
+    """Ten pairs of training photos in a style, and twelve of other photos."""
     renderer = RENDERERS[name]
-    train = [
-        (linear, render_target(renderer, scene))
-        for _, linear, scene, _ in seen(options.train, SMALL, cameras, 7, pairs)
-    ]
-    unseen = [
-        (linear, render_target(renderer, scene))
-        for _, linear, scene, _ in seen(options.photos, SMALL, cameras, VALIDATION_SEED)
-    ]
+    taken = ((options.train, 7, PAIRS), (options.photos, VALIDATION_SEED, None))
+    return tuple(
+        [(linear, render_target(renderer, scene)) for _, linear, scene, _ in seen(folder, SMALL, cameras, seed, count)]
+        for folder, seed, count in taken
+    )
+
+
+def measure_bends(options, cameras):
+    """The closed form of a style on its pairs and on other photos, by the weight on the LUTs' curvature."""
+    train, unseen = style_pairs("faded", options, cameras)
+    rows, sheet = {}, [[np.asarray(y)] for _, y in unseen]
+    for weight in BENDS:
+        config = FitStyleConfig(curvature=weight)
+        fitted = fit_style(load_params("neutral", style=START), train, rgb_lut=True, steps=0, config=config)
+        photofinish = fitted.params["photofinish"]
+        pictures = [np.asarray(finished(photofinish, x)) for x, _ in unseen]
+        values = [psnr(picture, y) for picture, (_, y) in zip(pictures, unseen, strict=True)]
+        on_pairs = np.mean([psnr(finished(photofinish, x), y) for x, y in train])
+        rows[f"{weight:g}"] = {"pairs": round(float(on_pairs), 2), "unseen": round(float(np.mean(values)), 2)}
+        rows[f"{weight:g}"]["worst"] = round(min(values), 2)
+        say(weight, rows[f"{weight:g}"])
+        for row, picture in zip(sheet, pictures, strict=True):
+            row.append(picture)
+    return rows, sheet
+
+
+def measure_style(name, options, cameras):
+    """A style fitted from few pairs, on other photos, beside the styles that ship and the start in closed form."""
+    train, unseen = style_pairs(name, options, cameras)
     shipped = {}
     for style in STYLES:
         photofinish = load_params("neutral", style=style)["photofinish"]
         shipped[style] = float(np.mean([psnr(finished(photofinish, x), y) for x, y in unseen]))
-    on_pairs = {
-        style: np.mean([psnr(finished(load_params("neutral", style=style)["photofinish"], x), y) for x, y in train])
-        for style in STYLES
-    }
-    start = max(on_pairs, key=on_pairs.get)
-    say(name, "start", start, shipped)
+    say(name, shipped)
     seconds, found = {}, {}
     for kind, steps in (("closed form", 0), ("fitted", options.steps)):
         begin = time.perf_counter()
-        found[kind] = fit_style(load_params("neutral", style=start), train, rgb_lut=True, steps=steps, progress=show)
+        found[kind] = fit_style(load_params("neutral", style=START), train, rgb_lut=True, steps=steps, progress=show)
         seconds[kind] = time.perf_counter() - begin
     values = {kind: [psnr(finished(fit.params["photofinish"], x), y) for x, y in unseen] for kind, fit in found.items()}
     nearest = max(shipped, key=shipped.get)
     row = {
-        "start": start,
         "nearest": nearest,
         "shipped": {style: round(value, 2) for style, value in shipped.items()},
         **{kind: round(float(np.mean(v)), 2) for kind, v in values.items()},
@@ -268,6 +288,7 @@ MEASURES = {
     "looks": (measure_looks, ("source", "target", "fitted", "8 x error")),
     "photos": (measure_photos, ("source", "target", "fitted", "8 x error")),
     "shifts": (measure_shifts, ("source", "target", "fitted", "8 x error")),
+    "bends": (measure_bends, ("target", *map(str, BENDS))),
     "faded": (lambda *a: measure_style("faded", *a), ("source", "nearest shipped", "fitted", "target")),
     "pastel": (lambda *a: measure_style("pastel", *a), ("source", "nearest shipped", "fitted", "target")),
 }
@@ -294,13 +315,19 @@ def tables_of(results):
         for shift, row in results["shifts"].items():
             rows.append(f"| {shift} | {row['psnr']} | {row['worst']} | {row['blind']} | {row['error']} |")
         pages["shifts"] = rows
+    if "bends" in results:
+        rows = ["| weight | its ten pairs | unseen photos | worst of them |", "|---|---|---|---|"]
+        rows += [
+            f"| {weight} | {r['pairs']} | {r['unseen']} | {r['worst']} |" for weight, r in results["bends"].items()
+        ]
+        pages["bends"] = rows
     styles = [name for name in RENDERERS if name in results]
     if styles:
-        heads = ["style", *STYLES, "closed form", "fitted", "worst", "gain", "start", "minutes"]
+        heads = ["style", *STYLES, "closed form", "fitted", "worst", "gain", "minutes"]
         rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         for name in styles:
             row = results[name]
-            numbers = [row["shipped"][style] for style in STYLES] + [row[key] for key in heads[6:11]]
+            numbers = [row["shipped"][style] for style in STYLES] + [row[key] for key in heads[6:10]]
             rows.append(f"| {name} | {' | '.join(map(str, numbers))} | {row['minutes']['fitted']} |")
         pages["styles"] = rows
     return pages

@@ -23,8 +23,8 @@ RGB_LEVELS = (2, 4, RGB_NODES)
 RATES = {"chroma_lut": 0.1, "rgb_lut": 0.1}
 """Learning rates relative to that of the logarithms: tables are in units of full scale."""
 
-EV_LIMIT = 8.0
-"""Deltas of logarithms are clipped to this, so that no step can overflow."""
+LIMIT = 8.0
+"""Deltas are clipped to this, so that no step can overflow."""
 
 
 def zero_deltas(config, *, ltm=True, rgb_lut=False, white_balance=False, exposure=False):
@@ -64,28 +64,32 @@ def changed_look(start, deltas, depth):
     Returns:
       A :class:`modisp_jax.Look`.
     """
-    curve = _log(deltas["gtm"])
+    curve = _limited(deltas["gtm"])
     maps = jnp.concatenate([jnp.zeros(1), curve, jnp.zeros(1)])
     if "ltm" in deltas:
-        grid = sum_of_levels(deltas["ltm"])
+        grid = _table(deltas["ltm"])
         maps = maps + slice_grid(grid, depth * (grid.shape[2] - 1))
     ltm = start.ltm
-    ltm = jnp.concatenate([ltm[..., :1] + maps[..., :1], ltm[..., 1:] * jnp.exp2(_log(maps[..., 1:]))], axis=-1)
+    ltm = jnp.concatenate([ltm[..., :1] + maps[..., :1], ltm[..., 1:] * jnp.exp2(_limited(maps[..., 1:]))], axis=-1)
     rgb_lut = start.rgb_lut
     if "rgb_lut" in deltas:
-        rgb_lut = (identity_rgb_lut() if rgb_lut is None else rgb_lut) + sum_of_levels(deltas["rgb_lut"])
+        rgb_lut = (identity_rgb_lut() if rgb_lut is None else rgb_lut) + _table(deltas["rgb_lut"])
     return Look(
-        gain=start.gain * jnp.exp2(_log(deltas.get("gain", jnp.zeros(())))),
+        gain=start.gain * jnp.exp2(_limited(deltas.get("gain", jnp.zeros(())))),
         gtm=start.gtm * jnp.exp2(curve),
         ltm=ltm,
-        chroma_lut=start.chroma_lut + sum_of_levels(deltas["chroma_lut"]),
-        inverse_gamma=start.inverse_gamma * jnp.exp2(_log(deltas["inverse_gamma"])),
+        chroma_lut=start.chroma_lut + _table(deltas["chroma_lut"]),
+        inverse_gamma=start.inverse_gamma * jnp.exp2(_limited(deltas["inverse_gamma"])),
         rgb_lut=rgb_lut,
     )
 
 
-def _log(delta):
-    return clip(delta, -EV_LIMIT, EV_LIMIT)
+def _limited(delta):
+    return clip(delta, -LIMIT, LIMIT)
+
+
+def _table(levels):
+    return sum_of_levels([_limited(level) for level in levels])
 
 
 def luma_depth(linear):

@@ -11,8 +11,8 @@ import optax
 
 from modisp_jax.fit.alignment import estimate_shift, translate
 from modisp_jax.fit.deltas import RATES, changed_look, luma_depth, penalty, zero_deltas
-from modisp_jax.look import check_small, finish_by_look
-from modisp_jax.numerics import clip01
+from modisp_jax.look import finish_by_look
+from modisp_jax.numerics import clip01, power
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
 from modisp_jax.pipeline import shrink
 from modisp_jax.resample import mean_pool
@@ -208,8 +208,9 @@ def _prepare(source, target, start, camera, config):
     linear = _linear_small(source, _no_change())
     size = linear.shape[:2]
     if target.shape[:2] != size:
-        target = clip01(jax.image.resize(target, (*size, 3), "linear", antialias=True, precision="highest"))
-    first, second = luma_depth(linear), luma_depth(target**2.2)
+        target = jax.image.resize(target, (*size, 3), "linear", antialias=True, precision="highest")
+    target = clip01(target)
+    first, second = luma_depth(linear), luma_depth(power(target, 2.2))
     shift = estimate_shift(first, second, config.most_shift)
     target, weight = translate(target, shift)
     if camera:  # brightness and white balance come before the colour matrix and the clipping
@@ -320,7 +321,6 @@ def _result(deltas, untouched, source, data, shift, history, camera, config):
     deltas = jax.tree.map(lambda found, zero: jnp.where(better, found, zero), deltas, untouched)
     linear = _linear_small(source, deltas) if camera else _developed(data["source"], deltas)
     look, picture = _finished(deltas, data, linear)
-    check_small(linear)
     return FittedLook(
         look=look,
         white_balance=white_balance_of(deltas),

@@ -10,7 +10,7 @@ import numpy as np
 from modisp_jax.fit.alignment import estimate_shift
 from modisp_jax.fit.deltas import luma_depth
 from modisp_jax.fit.look import ASPECT
-from modisp_jax.numerics import clip01, safe_sqrt
+from modisp_jax.numerics import clip01, power, safe_sqrt
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.types import Raw, as_float32, check_image
 
@@ -93,7 +93,7 @@ def _shrunk(image, size):
 
 @jax.jit
 def _shift(linear, target):
-    return estimate_shift(luma_depth(linear), luma_depth(target**2.2), MOST_SHIFT)
+    return estimate_shift(luma_depth(linear), luma_depth(power(target, 2.2)), MOST_SHIFT)
 
 
 def _overlap(linear, target, down, right):

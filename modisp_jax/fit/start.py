@@ -5,6 +5,7 @@ for them now, through the stages' closed forms alone: seconds, where training th
 networks have learned to tell apart, such as how bright a picture should be, stays.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -25,7 +26,7 @@ STEPS = 400
 STRIDE = 3
 """Every so many pixels count on either axis."""
 
-SETTINGS = FitLookConfig(rate=0.03, regularisation=1e-5, finer=4.0, curvature=10.0)
+SETTINGS = FitLookConfig(rate=0.03, regularisation=1e-5, finer=4.0)
 
 MARGIN = 0.02
 """Share of a bounded coefficient's range that is kept free at either end."""
@@ -38,16 +39,18 @@ def with_rgb_lut(photofinish):
     return photofinish | {"rgb_lut": {name: jnp.asarray(x, jnp.float32) for name, x in RGB_NEUTRAL.items()}}
 
 
-def shift_start(photofinish, linear, target):
+def shift_start(photofinish, linear, target, curvature):
     """Parameters that make all pairs' common change: those of ``photofinish`` with other biases and base tables.
 
     Args:
       photofinish: ``params["photofinish"]``.
       linear: what photofinishing sees, [n, h, w, 3].
       target: sRGB [n, h, w, 3].
+      curvature: what bends of the LUTs cost, see ``FitLookConfig``.
     """
+    settings = dataclasses.replace(SETTINGS, curvature=curvature)
     chosen = jax.lax.map(functools.partial(_chosen, photofinish), linear)
-    deltas = _common(chosen, linear, target)
+    deltas = _common(chosen, linear, target, settings)
     changed = jax.vmap(changed_look, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
     return bake(photofinish, chosen, changed)
 
@@ -57,14 +60,14 @@ def _chosen(photofinish, linear):
     return finish_by_networks(photofinish, linear, as_float32(Edits()), RenderConfig())[0]
 
 
-@jax.jit
-def _common(looks, linear, target):
+@functools.partial(jax.jit, static_argnames="settings")
+def _common(looks, linear, target, settings):
     """Deltas that suit all pairs best: ``min mean_i 10 log10 mse_i``, so that each counts alike, whatever its error."""
     thin = lambda x: x[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]  # noqa: E731
     looks = jax.tree.map(lambda x: thin(x) if x.shape[1:3] == linear.shape[1:3] else x, looks)
     linear, target = thin(linear), thin(target)
     depth = jax.vmap(luma_depth)(linear)
-    deltas = zero_deltas(SETTINGS, ltm=False, rgb_lut=looks.rgb_lut is not None)
+    deltas = zero_deltas(settings, ltm=False, rgb_lut=looks.rgb_lut is not None)
 
     def loss(deltas):
         def one(look, linear, target, depth):
@@ -72,12 +75,12 @@ def _common(looks, linear, target):
             return 10 * jnp.log10(jnp.mean(jnp.square(picture - target)) + 1e-5)
 
         # 1e-5 of squared error are .43 dB at an error of 20 dB: the penalty in the units of this loss.
-        return jax.vmap(one)(looks, linear, target, depth).mean() + 430.0 * penalty(deltas, SETTINGS)
+        return jax.vmap(one)(looks, linear, target, depth).mean() + 430.0 * penalty(deltas, settings)
 
     def step(state, number):
         deltas, moments = state
         updates, moments = adam(deltas).update(jax.grad(loss)(deltas), moments)
-        rate = cosine(SETTINGS.rate, number, STEPS)
+        rate = cosine(settings.rate, number, STEPS)
         return (jax.tree.map(lambda d, u: d - rate * u, deltas, updates), moments), None
 
     return jax.lax.scan(step, (deltas, adam(deltas).init(deltas)), jnp.arange(STEPS))[0][0]

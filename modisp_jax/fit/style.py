@@ -219,7 +219,7 @@ def _begin(came, start, train, judge, transform, config, path, identity):
         return load_state(path, state, identity)
     history = [_entry("start", came, judge, [], None)]
     if config.shift_start:
-        shifted = shift_start(start, *train)
+        shifted = shift_start(start, *train, config.curvature)
         history.append(_entry("shifted", shifted, judge, history, None))
         chosen = shifted if history[-1]["best"] else start
     else:

@@ -102,12 +102,9 @@ def test_a_shift_is_found_and_undone():
     look = some_look()
     target = np.asarray(mj.apply_look(look, SCENE))
     moved = np.pad(target, ((2, 0), (0, 3), (0, 0)), mode="edge")[: SIZE[0], 3 : 3 + SIZE[1]]
-    found, blind = (
-        fit(SCENE, jnp.asarray(moved), config=dataclasses.replace(CONFIG, most_shift=most)) for most in (4, 0)
-    )
+    found = fit(SCENE, jnp.asarray(moved))
     np.testing.assert_array_equal(found.shift, [2, -3])
     assert found.psnr > 44
-    assert blind.psnr < found.psnr - 10
     inside = np.s_[: SIZE[0] - 2, 3:]
     assert float(-10 * jnp.log10(jnp.mean((found.picture - target)[inside] ** 2))) > 40
 

@@ -151,7 +151,7 @@ def test_a_shifted_start_makes_on_average_the_looks_asked_for(params):
 def test_shifting_suits_all_pairs_alike(params):
     linear, target = (jnp.stack(images) for images in zip(*PAIRS, strict=True))
     before = score(params["photofinish"], linear, target)
-    after = score(shift_start(with_rgb_lut(params["photofinish"]), linear, target), linear, target)
+    after = score(shift_start(with_rgb_lut(params["photofinish"]), linear, target, 1.0), linear, target)
     assert after[0] > before[0] + 8
     assert after[1] > before[1] + 8
 
