@@ -44,7 +44,7 @@ class FitStyleConfig:
     """What a squared distance of 1 of all trained parameters from where training starts costs in the loss, halved."""
     augmentation: Augmentation = Augmentation()
     """How pairs are varied."""
-    curvature: float = 10.0
+    curvature: float = 100.0
     """What a mean square bend of 1 of the chroma map and the colour LUT costs, see ``FitLookConfig``."""
     losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
     """Weights of the losses on the picture."""
@@ -147,7 +147,7 @@ def fit_style(
     judge = [x[kept] if kept.any() else x for x in (linear, target)]
     identity = _identity(start, linear, target, rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
-    state, history = _begin(came, start, train, judge, transform, config, path, identity)
+    state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
@@ -210,7 +210,7 @@ def _identity(start, linear, target, rules, steps, validation, seed, config):
     return digest.hexdigest()
 
 
-def _begin(came, start, train, judge, transform, config, path, identity):
+def _begin(came, start, pairs, judge, transform, config, path, identity):
     """The state before the first step, or the one that ``path`` holds; and the history until then."""
     state = {"step": np.int64(0), "params": start, "ema": start, "best": start, "anchor": start}
     state["optimizer"] = jax.jit(transform.init)({PHOTOFINISH: start})
@@ -219,7 +219,7 @@ def _begin(came, start, train, judge, transform, config, path, identity):
         return load_state(path, state, identity)
     history = [_entry("start", came, judge, [], None)]
     if config.shift_start:
-        shifted = shift_start(start, *train, config.curvature)
+        shifted = shift_start(start, *pairs, config.curvature)
         history.append(_entry("shifted", shifted, judge, history, None))
         chosen = shifted if history[-1]["best"] else start
     else:
@@ -248,6 +248,7 @@ def _train(state, history, train, judge, one_step, steps, seed, config, path, id
             save_state(path, *current, identity)
 
     current, stop = (state, history), False  # replaced as one, so that an interruption finds both of one time
+    save()
     try:
         while not stop:
             state, history = current
