@@ -18,6 +18,8 @@ import tyro
 
 import modisp_jax as mj
 from modisp_jax.color import rgb_to_ycbcr, ycbcr_to_rgb
+from modisp_jax.config import PUBLISHED_HALO_FIX
+from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.ops.bilateral_grid import slice_grid
@@ -105,11 +107,44 @@ def networks(z, weights):
 def halo_fix(z, weights):
     """Photofinishing with multi-scale local tone maps and the bilateral solver."""
     params = import_photofinish(weights / "photofinishing/photofinishing_s24-style-0.pth")
-    config = mj.RenderConfig(halo_fix=mj.HaloFixConfig())
+    config = mj.RenderConfig(halo_fix=PUBLISHED_HALO_FIX)
     look, finished = finish_by_networks(params, z["lsrgb"], mj.Edits(), config)
     yield row("halo fix: local tone maps", look.ltm, z["halo_fix/ltm_maps_wabcg"], "2e-4")
     yield row("halo fix: tone-mapped image", finished.local_tone, z["halo_fix/lsrgb_ltm"], "5e-5")
     yield row("halo fix: picture", finished.srgb, z["halo_fix/srgb"], "5e-5")
+
+
+def white_balance(z, weights):
+    """What the white-balance networks see of a noisy photo, and the lights that they find."""
+    folder = weights / "awb"
+    params = mj.import_torch(
+        cross_camera=folder / "model-c5_single_encoder_neutral.pth",
+        camera_specific=folder / "model-awb_iso_shutter_speed_noise.pt",
+        camera_specific_config=folder / "config-awb_iso_shutter_speed_noise.json",
+        preference=folder / "model-c5_single_encoder_neutral_to_s24_user_pref.pt",
+    )["awb"]
+    raw, denoised, net = z["raw"] / np.float32(65535), z["denoised"], params["camera_specific"]
+    settings = {"iso": 250.0, "exposure_time": 1 / 30}  # of the stored capture vector
+    low, high = net["ranges"]["histogram_min"], net["ranges"]["histogram_max"]
+    profile = CameraProfile(tuple(Calibration(t, z[f"color_matrix{k}"]) for t, k in ((6504.0, 1), (2856.0, 2))))
+    light = mj.cross_camera_illuminant(params["cross_camera"], raw)
+    for name, ours, key in (
+        ("cross-camera: histograms", mj.cross_camera_histogram(raw), "cross_camera/hist"),
+        ("cross-camera: light", light, "cross_camera/illum"),
+        ("camera-specific: histograms", mj.camera_specific_histogram(raw, low, high), "camera_specific/hist"),
+        ("camera-specific: noise", mj.noise_statistics(raw, denoised), "camera_specific/noise_stats"),
+        (
+            "camera-specific: light",
+            mj.camera_specific_illuminant(net, raw, denoised, **settings),
+            "camera_specific/illum",
+        ),
+        (
+            "preference: light, from ours across cameras",
+            mj.preferred_neutral(params["preference"], light, profile),
+            "preference/illum",
+        ),
+    ):
+        yield row(name, ours, z[key], "1e-5")
 
 
 def pipeline(z, weights, denoiser, style, enhancement):
@@ -180,6 +215,7 @@ def main(options):
             "### Operators\n\n" + table(heads, operators(load("stage_functions"))),
             "### Networks\n\n" + table(heads, networks(load("networks"), weights)),
             "### Halo fix\n\n" + table(heads, halo_fix(load("halo_fix"), weights)),
+            "### White balance\n\n" + table(heads, white_balance(load("white_balance"), weights)),
             "### Whole pipeline\n\n"
             + table(
                 heads,

@@ -29,7 +29,7 @@ from modisp_jax.numerics import clip01
 from modisp_jax.params import nafnet_config
 from modisp_jax.stages import restore
 from modisp_jax.torch_import import import_torch
-from modisp_jax.types import Edits, as_float32
+from modisp_jax.types import Edits
 from modisp_jax.unprocess import before_mosaic, draw_and_take
 from train import denoise, photofinish
 from train.cameras import cameras_of
@@ -104,10 +104,10 @@ def style_numbers(style, fronts):
     finish = lambda x, edits: finish_by_networks(params, x, edits, RenderConfig())  # noqa: E731
     at_bound, effects = [], {stage: [] for stage in STAGES if stage in params}
     for linear, _ in validation.pairs:
-        look, full = finish(linear, as_float32(Edits()))
+        look, full = finish(linear, Edits())
         at_bound.append(bounds(look))
         for stage in effects:
-            without = finish(linear, as_float32(dataclasses.replace(Edits(), **{stage: 0.0})))[1]
+            without = finish(linear, dataclasses.replace(Edits(), **{stage: 0.0}))[1]
             effects[stage].append(effect(full.srgb, without.srgb))
     names = at_bound[0]
     numbers["at_bound"] = {name: float(np.mean([row[name] for row in at_bound])) for name in names}

@@ -13,10 +13,23 @@ _EXPORTS = {
     "params": ("config_of", "count_params", "init_params"),
     "mix": ("mix_looks", "mix_styles"),
     "look": ("apply_look", "predict_look"),
+    "cube": ("global_lut",),
+    "video": ("smooth_looks",),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
+    "white_balance": ("auto_white_balance", "set_white_balance", "white_balance_of"),
+    "halo": ("halo_strength",),
+    "fit": ("fit_look", "fit_style"),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
+    "learned_awb": (
+        "camera_specific_histogram",
+        "camera_specific_illuminant",
+        "cross_camera_histogram",
+        "cross_camera_illuminant",
+        "noise_statistics",
+        "preferred_neutral",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -1,10 +1,9 @@
-"""The command line: ``modisp render | eval | styles | bench | info | import-torch``.
+"""The command line: ``modisp render | eval | styles | bench | fit | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
 """
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -14,30 +13,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from modisp_jax import __version__
+from modisp_jax.cli_options import EditOptions, StrengthOptions, WhiteBalanceOptions, check_light, given_edits
 
 FORMATS = {"jpg": ".jpg", "png": ".png", "tiff": ".tif"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Strengths:
-    """Strengths of the stages: 0 leaves a stage out, 1 is the stage as the networks decide."""
-
-    denoise: float = 1.0
-    """Denoising."""
-    gain: float = 1.0
-    """Digital gain."""
-    gtm: float = 1.0
-    """Global tone curve."""
-    ltm: float = 1.0
-    """Local tone maps."""
-    rgb_lut: float = 1.0
-    """Colour LUT, where the style has one."""
-    chroma: float = 1.0
-    """Chroma map."""
-    gamma: float = 1.0
-    """Power curve at the end."""
-    enhance: float = 1.0
-    """Detail enhancement."""
 
 
 def render(
@@ -48,10 +26,15 @@ def render(
     format: Literal["jpg", "png", "tiff"] = "jpg",
     params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
     style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
-    exposure: float = 0.0,
-    strengths: Annotated[Strengths, arg(name="strength")] = Strengths(),
+    edits: Annotated[EditOptions, arg(name="")] = EditOptions(),
+    strengths: Annotated[StrengthOptions, arg(name="strength")] = StrengthOptions(),
+    light: Annotated[WhiteBalanceOptions, arg(name="")] = WhiteBalanceOptions(),
+    operators: Literal["smooth", "published"] = "smooth",
     clipped_highlights: Literal["neutral", "clip"] = "neutral",
     halo_fix: bool = False,
+    halo_iterations: int = 160,
+    smooth_looks: Literal["window", "exponential"] | None = None,
+    smooth_frames: int = 9,
     activations: Literal["float32", "bfloat16"] = "float32",
     demosaic: Literal["libraw", "malvar"] = "libraw",
     quality: int = 95,
@@ -65,15 +48,21 @@ def render(
     With no photo given, renders a raw scene that the package synthesises itself, and keeps its DNG beside the picture.
 
     Args:
-        photos: Raw files of any camera that LibRaw reads, or 16-bit PNGs in the S24 layout.
+        photos: Raw files of any camera that LibRaw reads, folders of such, or 16-bit PNGs in the S24 layout.
         output: Picture to write (.jpg, .png, .tif), or a folder for one or many. Default: beside each photo.
         format: File format where the output names none.
         params: Parameter set: default, lite or base (the denoiser), neutral (untrained), or a parameter file.
-        style: Style: natural, vivid, warm, moody, mono, or a parameter file; all renders a picture in each.
-        exposure: Manual exposure in EV, -4 to 4.
+        style: Style: natural, vivid, warm, moody, mono, a parameter file, a style file (.json), or a mix such as
+            vivid=0.7,mono=0.3; all renders a picture in each.
+        edits: A person's edits.
         strengths: Strengths of the stages.
+        light: The light that is made white.
+        operators: What the edits do: our operators, or the published ones.
         clipped_highlights: Make clipped highlights neutral, or clip as published.
         halo_fix: Refine the local tone maps against halos (slower).
+        halo_iterations: Iterations of the halo fix.
+        smooth_looks: Take the photos for frames of a sequence, and smooth their looks over time.
+        smooth_frames: Over how many frames: the window's length, or the exponential's time constant.
         activations: How denoiser and enhancement store images on the way; bfloat16 takes half the memory.
         demosaic: Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only).
         quality: JPEG quality, 1 to 100.
@@ -84,26 +73,32 @@ def render(
     """
     from modisp_jax import render_files
 
-    if not -4.0 <= exposure <= 4.0:
-        raise ValueError(f"--exposure: expected -4 to 4 EV, got {exposure}")
     if not 1 <= quality <= 100:
         raise ValueError(f"--quality: expected 1 to 100, got {quality}")
+    for name, value in (("--halo-iterations", halo_iterations), ("--smooth-frames", smooth_frames)):
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    check_light(light)
     is_file_name = output is not None and output.suffix and not output.is_dir()
-    if is_file_name and (len(photos) > 1 or style == "all"):
+    if is_file_name and (len(photos) > 1 or style == "all" or any(photo.is_dir() for photo in photos)):
         pictures = f"{len(photos)} photos" if len(photos) > 1 else "pictures in all styles"
         raise ValueError(f"--output: expected a folder for {pictures}, got the file name {output}")
-    for name, value in dataclasses.asdict(strengths).items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"--strength.{name.replace('_', '-')}: expected 0 to 1, got {value}")
-    edits = {"exposure": exposure, **dataclasses.asdict(strengths)}
     options = render_files.RenderOptions(
         output=output,
         suffix=FORMATS[format],
         params=params,
         style=style,
-        edits=edits,
+        edits=given_edits(edits, strengths),
+        white_balance=light.white_balance,
+        awb=light.awb,
+        cct=light.cct,
+        tint=light.tint,
         clipped_highlights=clipped_highlights,
         halo_fix=halo_fix,
+        halo_iterations=halo_iterations,
+        operators=operators,
+        smooth_looks=smooth_looks,
+        smooth_frames=smooth_frames,
         activations=activations,
         demosaic=demosaic,
         quality=quality,
@@ -247,6 +242,10 @@ def import_torch(
     denoiser: Path | None = None,
     photofinishing: Path | None = None,
     enhancement: Path | None = None,
+    cross_camera: Path | None = None,
+    camera_specific: Path | None = None,
+    camera_specific_config: Path | None = None,
+    preference: Path | None = None,
     name: str | None = None,
     license: str = "CC BY-NC 4.0 (Samsung Electronics, 2025)",
 ) -> int:
@@ -259,13 +258,110 @@ def import_torch(
         denoiser: Checkpoint of the denoiser (lite, base or large).
         photofinishing: Checkpoint of a photofinishing style.
         enhancement: Checkpoint of the detail enhancement.
+        cross_camera: Checkpoint of the cross-camera white balance.
+        camera_specific: Checkpoint of a camera-specific white balance.
+        camera_specific_config: Its JSON, with the ranges of its inputs.
+        preference: Checkpoint of the white-balance preference.
         name: What the card calls the set; default: the output's name.
         license: Licence of the weights, for the card.
     """
     from modisp_jax import describe
 
-    sources = {"denoiser": denoiser, "photofinishing": photofinishing, "enhancement": enhancement}
+    sources = {
+        "denoiser": denoiser,
+        "photofinishing": photofinishing,
+        "enhancement": enhancement,
+        "cross_camera": cross_camera,
+        "camera_specific": camera_specific,
+        "camera_specific_config": camera_specific_config,
+        "preference": preference,
+    }
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
+
+
+def fit(
+    folder: Positional[Path],
+    /,
+    *,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    targets: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    style: Annotated[str, arg(metavar="NAME|FILE")] = "natural",
+    stages: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("photofinish",),
+    rgb_lut: bool = True,
+    steps: int = 120,
+    size: int = 128,
+    validation: float = 0.2,
+    seed: int = 0,
+    state: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+) -> int:
+    """Fit a style to a few raw photos and how they were finished.
+
+    Raw photos and pictures are paired by name: side by side in FOLDER (a.dng, a.jpg), with the pictures in --targets,
+    or in the S24 layout. What comes out is a file for --style of the other commands. Ctrl-C saves; the same command
+    goes on.
+
+    Args:
+        folder: Raw photos, and the finished pictures unless --targets says where they are.
+        output: Style file to write, NAME.safetensors.
+        targets: Folder of the finished pictures.
+        style: Style to start from: its networks are fitted, its enhancement is taken over.
+        stages: What to train: photofinish (all), or some of gain, gtm, ltm, rgb_lut, chroma, gamma.
+        rgb_lut: Add the colour LUT where the style has none.
+        steps: Training steps after the start in closed form; 0 for that alone.
+        size: Long side in pixels at which pictures are compared.
+        validation: Share of the pairs kept for choosing the best weights.
+        seed: Decides which pairs are kept, their order and variation.
+        state: Where an interrupted fit is kept; default: NAME.fit, removed at the end.
+    """
+    from modisp_jax import fit_files
+
+    if size < 22:
+        raise ValueError(f"--size: expected at least 22 pixels, got {size}")
+    if steps < 0:
+        raise ValueError(f"--steps: expected 0 or more, got {steps}")
+    if not 0.0 <= validation < 1.0:
+        raise ValueError(f"--validation: expected 0 to under 1, got {validation}")
+    options = fit_files.FitOptions(
+        folder=folder,
+        output=output,
+        targets=targets,
+        style=style,
+        stages=stages,
+        rgb_lut=rgb_lut,
+        steps=steps,
+        size=size,
+        validation=validation,
+        seed=seed,
+        state=state,
+    )
+    return fit_files.fit_folder(options)
+
+
+def export_cube(
+    photo: Positional[Path],
+    /,
+    *,
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
+    nodes: int = 33,
+    encoding: Literal["srgb", "linear"] = "srgb",
+) -> int:
+    """Export the global part of a style's look for a photo as a .cube 3D LUT, for other software.
+
+    Args:
+        photo: Raw photo for which the style's networks choose the look.
+        output: File to write, NAME.cube.
+        params: Parameter set, as for render.
+        style: Style, as for render, but not all.
+        nodes: Nodes a side, 2 to 256.
+        encoding: How the other software encodes the linear sRGB that it feeds the table.
+    """
+    from modisp_jax import export_cube
+
+    if not 2 <= nodes <= 256:
+        raise ValueError(f"--nodes: expected 2 to 256, got {nodes}")
+    return export_cube.export_cube(photo, output, params=params, style=style, nodes=nodes, encoding=encoding)
 
 
 COMMANDS = {
@@ -273,6 +369,8 @@ COMMANDS = {
     "eval": evaluate,
     "styles": styles,
     "bench": bench,
+    "fit": fit,
+    "export-cube": export_cube,
     "info": info,
     "import-torch": import_torch,
 }

@@ -3,6 +3,7 @@
 Notation: Y luma, Cb and Cr chroma in [-.5, .5] for RGB in [0, 1]; "linear" is scene- or display-linear light.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,6 +25,12 @@ SRGB_TO_XYZ = np.array(
 
 WHITE_D65 = np.array([0.95047, 1.0, 1.08883], np.float32)
 """XYZ of D65 white, 2 degrees."""
+
+DUV_PER_TINT = 0.0005
+"""Distance from the Planckian locus in CIE 1960 uv of one unit of tint."""
+
+GENERIC_CAMERA = np.array([[0.70, -0.20, -0.06], [-0.40, 1.20, 0.22], [-0.08, 0.20, 0.58]], np.float32)
+"""XYZ to the camera RGB of a made-up camera, much like measured ones."""
 
 LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
 """ITU-R BT.601 luma: the guide of guided upsampling and of the bilateral solver. Sums to .9999."""
@@ -69,3 +76,21 @@ def lab_of(f):
     """CIE Lab [..., 3] from its f(X / Xn), f(Y / Yn), f(Z / Zn) [..., 3]; what f does near black is the caller's."""
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return jnp.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], axis=-1)
+
+
+def planckian_xyz(cct, tint=0.0):
+    """XYZ (Y = 1) [3] of a black body's light at ``cct`` kelvin (1000 .. 15000), ``tint`` units off the locus.
+
+    Reference: M. Krystek, "An algorithm to calculate correlated colour temperature", Color Res. Appl. 1985.
+    """
+    uv, slope = jax.jvp(_planckian_uv, (cct,), (jnp.ones_like(cct),))
+    # Perpendicular to the locus, towards green: up in v, since the locus runs to the left and down as it gets hotter.
+    normal = jnp.stack([slope[1], -slope[0]])
+    u, v = uv + DUV_PER_TINT * tint * normal / jnp.sqrt(jnp.sum(normal * normal))
+    return jnp.stack([1.5 * u / v, jnp.ones_like(u), (2.0 - 0.5 * u) / v - 5.0])
+
+
+def _planckian_uv(t):
+    u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t * t) / (1 + 8.42420235e-4 * t + 7.08145163e-7 * t * t)
+    v = (0.317398726 + 4.22806245e-5 * t + 4.20481691e-8 * t * t) / (1 - 2.89741816e-5 * t + 1.61456053e-7 * t * t)
+    return jnp.stack([u, v])

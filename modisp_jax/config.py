@@ -65,6 +65,10 @@ class PhotofinishConfig:
         _check(self.grid_input in GRID_INPUTS, f"grid_input: expected one of {GRID_INPUTS}, got {self.grid_input!r}")
 
 
+AWB_NETWORKS = ("cross_camera", "camera_specific", "preference")
+"""The networks of automatic white balance, by their names in ``params["awb"]``."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
     """Which networks a parameter set holds; None where it lacks one. Rendering needs photofinishing."""
@@ -72,15 +76,25 @@ class PipelineConfig:
     denoise: NAFNetConfig | None = DENOISERS["lite"]
     photofinish: PhotofinishConfig | None = PhotofinishConfig()
     enhance: NAFNetConfig | None = ENHANCEMENT
+    awb: tuple[str, ...] = ()
+    """Networks of automatic white balance, of :data:`AWB_NETWORKS` and in that order. Rendering does not use them."""
+
+    def __post_init__(self):
+        is_known = isinstance(self.awb, tuple) and self.awb == tuple(n for n in AWB_NETWORKS if n in self.awb)
+        _check(is_known, f"awb: expected a tuple of {AWB_NETWORKS} in that order, got {self.awb!r}")
 
 
 @dataclasses.dataclass(frozen=True)
 class HaloFixConfig:
-    """Multi-scale local tone maps refined by the bilateral solver (paper section B.1)."""
+    """Local tone maps, averaged over scales, refined by the bilateral solver (paper section B.1).
 
-    scales: tuple[int, ...] = (1, 2, 4, 8, 16)
+    The defaults are ours, of one scale and twice the iterations: they leave less of the halos than the published ones
+    (``PUBLISHED_HALO_FIX``) and change the picture less, see docs/halo_fix.md.
+    """
+
+    scales: tuple[int, ...] = (1,)
     """Divisors of the small image's size. Scales with a side under 12 pixels are left out, but never the first."""
-    iterations: int = 80
+    iterations: int = 160
     """Iterations of the bilateral solver."""
     window: int = 7
     """Side of the solver's window in pixels, odd."""
@@ -99,7 +113,29 @@ class HaloFixConfig:
         _check(self.window % 2 == 1, f"window: expected an odd size, got {self.window}")
 
 
+PUBLISHED_HALO_FIX = HaloFixConfig(
+    scales=(1, 2, 4, 8, 16),
+    iterations=80,
+    window=7,
+    sigma_space=3.0,
+    sigma_range=0.008,
+    fidelity=5e-4,
+    relaxation=1.6,
+)
+"""As the paper's system has it; coarse scales blur the maps over edges, which the solver then has to undo."""
+
+EDIT_RANGES = {
+    **dict.fromkeys(("denoise", "gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma", "enhance"), (0.0, 1.0)),
+    **dict.fromkeys(("auto_exposure", "luma_denoise", "chroma_denoise"), (0.0, 1.0)),
+    **dict.fromkeys(("contrast", "highlights", "shadows", "vibrance", "saturation"), (-1.0, 1.0)),
+    "exposure": (-4.0, 4.0),
+    "sharpening": (0.0, 50.0),
+    "rotation": (-45.0, 45.0),
+}
+"""Range of each slider and strength of ``Edits``, for those who take numbers from people and files."""
+
 HIGHLIGHTS = ("neutral", "clip")
+OPERATORS = ("smooth", "published")
 ACTIVATIONS = ("float32", "bfloat16")
 
 
@@ -112,6 +148,9 @@ class RenderConfig:
     after the colour matrix, which leaves clipped skies pink."""
     halo_fix: HaloFixConfig | None = None
     """Refine the local tone maps against halos; slower."""
+    operators: str = "smooth"
+    """What the sliders of ``Edits`` do. ``smooth``: our operators, which keep hue, have no steps and are monotone.
+    ``published``: those of the paper's editor."""
     activations: str = "float32"
     """How the denoiser and the enhancement store images between blocks. ``bfloat16`` halves that memory and rounds
     them to 8 bits."""
@@ -121,4 +160,5 @@ class RenderConfig:
             self.clipped_highlights in HIGHLIGHTS,
             f"clipped_highlights: expected one of {HIGHLIGHTS}, got {self.clipped_highlights!r}",
         )
+        _check(self.operators in OPERATORS, f"operators: expected one of {OPERATORS}, got {self.operators!r}")
         _check(self.activations in ACTIVATIONS, f"activations: expected one of {ACTIVATIONS}, got {self.activations!r}")

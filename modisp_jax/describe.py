@@ -1,5 +1,6 @@
 """What a file holds, in words: ``modisp info`` and the cards of ``modisp import-torch``."""
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -10,9 +11,11 @@ import jax
 from modisp_jax import __version__
 from modisp_jax.checkpoints import load_params, read_card, save_params
 from modisp_jax.config import DENOISERS, ENHANCEMENT
-from modisp_jax.io.images import replacing
+from modisp_jax.io.exif import read_settings
+from modisp_jax.io.images import FORMATS, replacing
 from modisp_jax.io.load import load_metadata
 from modisp_jax.params import config_of, count_params
+from modisp_jax.style_file import read_style_file
 from modisp_jax.torch_file import read_state_dict
 from modisp_jax.torch_import import import_torch, recognise
 
@@ -45,7 +48,7 @@ def explain(error, path):
 
 
 def describe(path):
-    """A JSON-safe dict of what a raw photo, a parameter file or a published checkpoint says of itself."""
+    """A JSON-safe dict of what a photo, a picture of ours, a parameter or style file or a checkpoint says of itself."""
     suffix = Path(path).suffix.lower()
     if suffix == ".safetensors":
         params = load_params(path)
@@ -53,6 +56,15 @@ def describe(path):
     if suffix in (".pth", ".pt"):
         state = read_state_dict(path)
         return {"kind": f"PyTorch checkpoint: {recognise(state)}", "tensors": len(state), "numbers": _size(state)}
+    if suffix == ".json":
+        style = dataclasses.asdict(read_style_file(path))
+        return {
+            "kind": "style file",
+            **style,
+            "mix": [f"{name}: {weight:g} {own or ''}" for name, weight, own in style["mix"]],
+        }
+    if suffix in FORMATS and (settings := read_settings(path)) is not None:
+        return {"kind": "picture made by modisp_jax", **settings}
     return {"kind": "raw photo", **load_metadata(path).to_dict()}
 
 
@@ -69,6 +81,8 @@ def describe_params(params):
     if config.enhance is not None:
         size = "published size" if config.enhance == ENHANCEMENT else str(config.enhance)
         networks["enhance"] = f"{size}, {count_params(params['enhance']):,} parameters"
+    for name in config.awb:
+        networks[f"awb, {name.replace('_', ' ')}"] = f"{count_params(params['awb'][name]):,} parameters"
     return {"networks": networks, "parameters": count_params(params)}
 
 

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from modisp_jax.config import RenderConfig
 from modisp_jax.mix import STAGE_NAMES, mean_of, strength_of
-from modisp_jax.numerics import mix
+from modisp_jax.numerics import HUGE, clip, clip01, mix
 from modisp_jax.params import photofinish_config
 from modisp_jax.stages import FINISH_STAGES
-from modisp_jax.types import Edits, FinishedStages, Look, as_float32, check_image
+from modisp_jax.stages.edits import edit_after
+from modisp_jax.types import Edits, FinishedStages, Look, check_image, compiled_edits
 
 
 def predict_look(params, linear_small, *, edits=None, config=None):
@@ -31,16 +32,18 @@ def predict_look(params, linear_small, *, edits=None, config=None):
     Reference: arXiv 2512.08564, section 2.3.
     """
     check_small(linear_small)
-    return finish_by_networks(params, linear_small, as_float32(edits or Edits()), config or RenderConfig())[0]
+    return finish_by_networks(params, linear_small, edits or Edits(), config or RenderConfig())[0]
 
 
-def apply_look(look, linear_small, *, edits=None):
+def apply_look(look, linear_small, *, edits=None, config=None):
     """Applies given coefficients in closed form, without networks.
 
     Args:
       look: a :class:`modisp_jax.Look` whose local tone maps have the image's size.
       linear_small: linear sRGB [h, w, 3] in [0, 1].
-      edits: an :class:`modisp_jax.Edits`; of it the strengths of the photofinishing stages.
+      edits: an :class:`modisp_jax.Edits`; of it the strengths of the photofinishing stages, and the sliders of tone
+        and colour.
+      config: a :class:`modisp_jax.config.RenderConfig`; of it ``operators``.
 
     Returns:
       The display-referred image [h, w, 3] in [0, 1]. With its gradients finite for every finite float in ``look``.
@@ -50,7 +53,8 @@ def apply_look(look, linear_small, *, edits=None):
     size = check_small(linear_small)
     if look.ltm.shape != (*size, 5):
         raise ValueError(f"look.ltm: expected shape {(*size, 5)} for this image, got {look.ltm.shape}")
-    return finish_by_look(look, linear_small, as_float32(edits or Edits()))[1].srgb
+    operators = (config or RenderConfig()).operators
+    return finish_by_look(look, linear_small, edits or Edits(), operators)[1].srgb
 
 
 def check_small(linear_small):
@@ -61,12 +65,21 @@ def check_small(linear_small):
     return size
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def finish_by_networks(params, linear_small, edits, config):
     """Runs photofinishing on coefficients that its networks choose; returns (Look, FinishedStages).
 
     ``params`` are those of one style, or of a mix (:func:`modisp_jax.mix_styles`).
     """
+    return _finish_by_networks(params, linear_small, compiled_edits(edits), config)
+
+
+def finish_by_look(look, linear_small, edits, operators="smooth"):
+    """Runs photofinishing on given coefficients; returns (Look, FinishedStages)."""
+    return _finish_by_look(look, linear_small, compiled_edits(edits), operators)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _finish_by_networks(params, linear_small, edits, config):
     mixed = "styles" in params
     styles = params["styles"] if mixed else [params]
     variants = [photofinish_config(style) for style in styles]
@@ -82,16 +95,17 @@ def finish_by_networks(params, linear_small, edits, config):
         return mean_of(chosen, params["weights"][stage.name]) if mixed else chosen[0]
 
     strengths = jnp.stack([strength_of(params["weights"][name]) for name in STAGE_NAMES]) if mixed else None
-    return _fold(choose, linear_small, edits, strengths)
+    return _fold(choose, linear_small, edits, strengths, config.operators)
 
 
-@jax.jit
-def finish_by_look(look, linear_small, edits):
-    """Runs photofinishing on given coefficients; returns (Look, FinishedStages)."""
-    return _fold(lambda stage, images: getattr(look, stage.coefficients), linear_small, edits, look.strengths)
+@functools.partial(jax.jit, static_argnames="operators")
+def _finish_by_look(look, linear_small, edits, operators):
+    return _fold(
+        lambda stage, images: getattr(look, stage.coefficients), linear_small, edits, look.strengths, operators
+    )
 
 
-def _fold(choose, linear_small, edits, strengths):
+def _fold(choose, linear_small, edits, strengths, operators):
     """Runs the table of stages; ``choose(stage, images)`` gives a stage's coefficients, or None to leave it out."""
     images = {"linear_small": linear_small}
     coefficients = {}
@@ -101,8 +115,11 @@ def _fold(choose, linear_small, edits, strengths):
         coefficients[stage.coefficients] = chosen
         images[stage.output] = None
         if chosen is not None:
-            strength = getattr(edits, stage.name) * (1.0 if strengths is None else strengths[number])
-            image = mix(image, stage.module.apply(chosen, image, images), strength)
+            strength = getattr(edits, stage.name) * (1.0 if strengths is None else clip01(strengths[number]))
+            # A gain can take values to the end of float32's range, where the sum of a strength's slopes overflows.
+            after = clip(stage.module.apply(chosen, image, images), -HUGE, HUGE)
+            image = mix(image, after, strength)
+            image = edit_after(stage.name, image, edits, operators)
             images[stage.output] = image
     del images["linear_small"]
     return Look(**coefficients, strengths=strengths), FinishedStages(**images)

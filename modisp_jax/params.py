@@ -1,8 +1,9 @@
 """Parameter sets: how to make one, and what a given one holds.
 
 A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
-"chroma", "gamma"[, "rgb_lut"]}, "enhance": ...}``. Any of the three may be missing; rendering needs ``photofinish``
-and leaves the others out. Its configuration is read off its keys and shapes, so a parameter set needs no companion.
+"chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}}``. Any of the
+four may be missing, and of ``awb`` any network; rendering needs ``photofinish`` and leaves the others out. Its
+configuration is read off its keys and shapes, so a parameter set needs no companion.
 """
 
 import functools
@@ -12,7 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.config import CHROMA_LUT_AXES, GRID_INPUTS, NAFNetConfig, PhotofinishConfig, PipelineConfig
+from modisp_jax.config import (
+    AWB_NETWORKS,
+    CHROMA_LUT_AXES,
+    GRID_INPUTS,
+    NAFNetConfig,
+    PhotofinishConfig,
+    PipelineConfig,
+)
+from modisp_jax.nets import white_balance
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.tree import flatten, unflatten
@@ -25,6 +34,7 @@ STARTS_AT_ZERO = (
     "photofinish/chroma/head",
     "photofinish/gamma/head",
     "enhance/out_conv",
+    *(f"awb/{name}" for name in white_balance.STARTS_AT_ZERO),
 )
 """Last layers, whose kernels start at zero so that a stage starts neutral. Not the guide's: all pixels would read the
 grid at one depth, between two nodes that then learn alike, and no gradient would ever reach the guide."""
@@ -39,7 +49,8 @@ def init_params(key, config=None):
 
     Returns:
       The nested dict of arrays that ``render`` takes. Gain 1, tone curves, LUTs and restoration networks the
-      identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero.
+      identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
+      cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -47,7 +58,7 @@ def init_params(key, config=None):
         f"photofinish/{stage.name}/{name}": value
         for stage in FINISH_STAGES
         for name, value in stage.module.NEUTRAL.items()
-    }
+    } | {f"awb/{name}": value for name, value in white_balance.NEUTRAL.items()}
     # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
     random = [
         name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in STARTS_AT_ZERO
@@ -62,7 +73,10 @@ def init_params(key, config=None):
             return draws[name].reshape(shape) / np.sqrt(np.prod(shape[:-1]))
         return np.broadcast_to(neutral.get(name, 1.0 if name.endswith("/scale") else 0.0), shape)
 
-    return unflatten({name: jnp.asarray(start(name, shape), jnp.float32) for name, shape in shapes.items()})
+    params = unflatten({name: jnp.asarray(start(name, shape), jnp.float32) for name, shape in shapes.items()})
+    if "preference" in config.awb:
+        params["awb"]["preference"] = white_balance.start_preference(params["awb"]["preference"])
+    return params
 
 
 @functools.lru_cache(maxsize=16)
@@ -82,16 +96,24 @@ def _abstract_init(config):
         params["photofinish"] = {stage.name: stage.module.init(sample, config.photofinish) for stage in stages}
     if config.enhance is not None:
         params["enhance"] = restore.init(sample, config.enhance)
+    if config.awb:
+        params["awb"] = {name: white_balance.INIT[name]() for name in config.awb}
     return params
 
 
 def config_of(params):
     """Reads the configuration off a parameter set; raises ``ValueError`` where it is none."""
-    networks = {"denoise": nafnet_config, "photofinish": photofinish_config, "enhance": nafnet_config}
+    networks = {
+        "denoise": nafnet_config,
+        "photofinish": photofinish_config,
+        "enhance": nafnet_config,
+        "awb": _awb_config,
+    }
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")
     try:
-        return PipelineConfig(**{k: read(params[k]) if k in params else None for k, read in networks.items()})
+        nothing = {"denoise": None, "photofinish": None, "enhance": None}
+        return PipelineConfig(**nothing | {name: networks[name](params[name]) for name in params})
     except (KeyError, TypeError, AttributeError, IndexError) as error:  # a tensor where a layer should be, or none
         raise ValueError(f"params: not a complete parameter set ({type(error).__name__}: {error})") from None
 
@@ -130,6 +152,13 @@ def photofinish_config(params):
     return PhotofinishConfig(rgb_lut="rgb_lut" in params, chroma_lut_axes=axes[0], grid_input=grids[0])
 
 
+def _awb_config(params):
+    """Reads off its parameters which networks of automatic white balance there are."""
+    if not isinstance(params, dict) or not params or not set(params) <= set(AWB_NETWORKS):
+        raise ValueError(f"awb: expected a dict with keys of {sorted(AWB_NETWORKS)}, got {_names(params)}")
+    return tuple(name for name in AWB_NETWORKS if name in params)
+
+
 def _names(params):
     return sorted(params) if isinstance(params, dict) else type(params).__name__
 
@@ -160,5 +189,9 @@ def check_params(params):
 
 
 def count_params(params):
-    """The number of scalars in a parameter tree."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    """The number of learned scalars in a parameter tree.
+
+    What is measured on training data does not count: running statistics of batch norm, ranges of inputs.
+    """
+    measured = white_balance.MEASURED
+    return sum(leaf.size for name, leaf in flatten(params).items() if name.split("/")[-1] not in measured)

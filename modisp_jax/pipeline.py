@@ -7,19 +7,21 @@ import jax.numpy as jnp
 
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.config import RenderConfig
-from modisp_jax.look import finish_by_networks
+from modisp_jax.look import finish_by_look, finish_by_networks
 from modisp_jax.numerics import clip, clip01
+from modisp_jax.ops.geometry import crop_box
 from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import config_of
 from modisp_jax.resample import resize_bilinear
 from modisp_jax.stages import color, restore
-from modisp_jax.types import Edits, Raw, Stages, as_float32, check_image
+from modisp_jax.stages.edits import OPERATORS, turn
+from modisp_jax.types import Edits, Look, Raw, Stages, as_float32, check_image, compiled_edits
 
 MIN_SIDE = 16
 QUARTER = 4
 
 
-def render(params, raw, *, edits=None, config=None):
+def render(params, raw, *, edits=None, config=None, look=None):
     """Renders a raw photo.
 
     Pure: works under ``jit``, ``vmap`` and ``grad``. Compiled once for each image size and configuration.
@@ -27,35 +29,55 @@ def render(params, raw, *, edits=None, config=None):
     Args:
       params: nested dict of arrays with the keys ``photofinish`` and, each optional, ``denoise`` and ``enhance``.
       raw: a :class:`modisp_jax.Raw`; its image [H, W, 3] is clipped to [0, 1], at least 16 pixels a side.
-      edits: an :class:`modisp_jax.Edits`: exposure and the stages' strengths. Default: as the networks decide.
-      config: a :class:`modisp_jax.config.RenderConfig`: treatment of highlights, halo fix.
+      edits: an :class:`modisp_jax.Edits`: a person's settings. Default: as the networks decide.
+      config: a :class:`modisp_jax.config.RenderConfig`: treatment of clipped highlights, halo fix, operators.
+      look: a :class:`modisp_jax.Look` to use instead of the one that the networks choose, or a function from theirs to
+        the one to use.
 
     Returns:
-      sRGB [H, W, 3] in [0, 1].
+      sRGB [H, W, 3] in [0, 1]; what is left of H and W where the edits crop.
 
     Raises:
       ValueError: wrong shapes or dtypes, or ``params`` that are no parameter set.
 
     Reference: "Modular Neural Image Signal Processing", arXiv 2512.08564, section 2.
     """
-    _check(params, raw)
-    raw, edits, config = *as_float32((raw, edits or Edits())), config or RenderConfig()
+    raw, edits, config, crop = _prepared(params, raw, edits, config, look)
     # Three programs one after the other, each of which frees what it used; under the caller's jit they become one.
     linear, linear_small = _linear(params, raw, edits, config)
     del raw
-    finished = _finished(params["photofinish"], linear_small, edits, config)
+    finished = _finish(params["photofinish"], linear_small, edits, config, look)[1].srgb
     complete = _complete if isinstance(linear, jax.core.Tracer) else _complete_in_place  # gradients want it kept
-    return complete(params, linear_small, finished, linear, edits, config)
+    return cropped(complete(params, linear_small, finished, linear, edits, config), crop)
 
 
-def render_stages(params, raw, *, edits=None, config=None):
+def render_stages(params, raw, *, edits=None, config=None, look=None):
     """Renders a raw photo as :func:`render` does, and returns every intermediate by name: a ``Stages``."""
-    _check(params, raw)
-    raw, edits, config = *as_float32((raw, edits or Edits())), config or RenderConfig()
+    raw, edits, config, crop = _prepared(params, raw, edits, config, look)
     early = _linear_stages(params, raw, edits, config)
-    look, finished = finish_by_networks(params["photofinish"], early["linear_small"], edits, config)
+    look, finished = _finish(params["photofinish"], early["linear_small"], edits, config, look)
     late = _full_size_stages(params, early["linear_small"], finished.srgb, early["linear"], edits, config)
-    return Stages(**early, look=look, finished=finished, **late)
+    return Stages(**early, look=look, finished=finished, **late | {"srgb": cropped(late["srgb"], crop)})
+
+
+def _prepared(params, raw, edits, config, look):
+    """Checks what came; returns (raw, edits as programs take them, config, crop)."""
+    _check(params, raw)
+    edits = Edits() if edits is None else edits
+    size = raw.image.shape[:2]
+    if edits.crop is not None:
+        crop_box(size, edits.crop)  # which raises before any work
+    if isinstance(look, Look) and look.ltm.shape != (*small_size(size), 5):
+        raise ValueError(f"look.ltm: expected shape {(*small_size(size), 5)} for this photo, got {look.ltm.shape}")
+    return as_float32(raw), compiled_edits(edits), config or RenderConfig(), edits.crop
+
+
+def cropped(picture, crop):
+    """What an :class:`Edits`' ``crop`` leaves of a picture [H, W, 3]."""
+    if crop is None:
+        return picture
+    top, left, height, width = crop_box(picture.shape[:2], crop)
+    return picture[top : top + height, left : left + width]
 
 
 def _check(params, raw):
@@ -89,7 +111,18 @@ def _linear_stages(params, raw, edits, config):
         saturation=raw.saturation * exposure,
         clipped_highlights=config.clipped_highlights,
     )
-    return {"exposed": exposed, "denoised": denoised, "linear": linear, "linear_small": shrink(linear)}
+    ev = jnp.zeros(())
+    if edits.auto_exposure is not None:
+        operators = OPERATORS[config.operators]
+        ev = edits.auto_exposure * operators.auto_exposure_ev(linear)
+        linear = operators.denoise(operators.expose(linear, ev), edits.luma_denoise, edits.chroma_denoise)
+    return {
+        "exposed": exposed,
+        "denoised": denoised,
+        "linear": linear,
+        "auto_exposure": ev,
+        "linear_small": shrink(linear),
+    }
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -97,12 +130,15 @@ def _full_size_stages(params, linear_small, finished, linear, edits, config):
     """The stages from the finished small picture to the full-size one, by name."""
     networks = config_of(params)
     upsampled = upsample(linear_small, finished, linear)
-    srgb = upsampled
+    enhanced = upsampled
     if networks.enhance is not None:
-        srgb = restore.enhance(
+        enhanced = restore.enhance(
             params["enhance"], upsampled, networks.enhance, edits.enhance, activations=config.activations
         )
-    return {"upsampled": upsampled, "srgb": srgb}
+    srgb = enhanced
+    if edits.sharpening is not None:
+        srgb = turn(OPERATORS[config.operators].sharpen(enhanced, edits.sharpening), edits.rotation)
+    return {"upsampled": upsampled, "enhanced": enhanced, "srgb": srgb}
 
 
 # The same without what nobody asks for, so that the compiler can work in place.
@@ -114,9 +150,13 @@ def _linear(params, raw, edits, config):
     return stages["linear"], stages["linear_small"]
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _finished(params, linear_small, edits, config):
-    return finish_by_networks(params, linear_small, edits, config)[1].srgb
+def _finish(params, linear_small, edits, config, look):
+    """Photofinishing by the networks, by a given look, or by what a given function makes of the networks'."""
+    if callable(look):
+        look = look(finish_by_networks(params, linear_small, edits, config)[0])
+    if look is None:
+        return finish_by_networks(params, linear_small, edits, config)
+    return finish_by_look(look, linear_small, edits, config.operators)
 
 
 def _complete_fully(params, linear_small, finished, linear, edits, config):
@@ -129,8 +169,12 @@ _complete_in_place = jax.jit(_complete_fully, static_argnames="config", donate_a
 
 def shrink(linear):
     """The small image that photofinishing sees: floor(H/4) x floor(W/4), bilinear, corners aligned."""
-    h, w = linear.shape[:2]
-    return resize_bilinear(linear, (h // QUARTER, w // QUARTER))
+    return resize_bilinear(linear, small_size(linear.shape[:2]))
+
+
+def small_size(size):
+    """(height, width) of the small image of a photo of ``size``."""
+    return size[0] // QUARTER, size[1] // QUARTER
 
 
 def upsample(linear_small, finished, linear):

@@ -22,10 +22,20 @@ from modisp_jax.describe import explain
 from modisp_jax.io.exif import exif_from_raw
 from modisp_jax.io.images import FORMATS, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.ops.geometry import crop_box
 from modisp_jax.pipeline import render, render_stages
 from modisp_jax.raw import read_raw
+from modisp_jax.render_settings import (
+    LEARNED,
+    as_edits,
+    awb_networks,
+    edits_of,
+    look_smoother,
+    photos_of,
+    record,
+    set_light,
+)
 from modisp_jax.save_stages import write_stages
-from modisp_jax.types import Edits
 
 SCENE = "modisp_scene"
 
@@ -42,8 +52,16 @@ class RenderOptions:
     params: str
     style: str | None
     edits: dict
+    white_balance: str
+    awb: Path | None
+    cct: float | None
+    tint: float | None
     clipped_highlights: str
     halo_fix: bool
+    halo_iterations: int
+    operators: str
+    smooth_looks: str | None
+    smooth_frames: int
     activations: str
     demosaic: str
     quality: int
@@ -62,11 +80,18 @@ def render_photos(photos, options):
     compile_cache.enable()
     give_memory_back()
     sets = _parameter_sets(options)
-    halo_fix = HaloFixConfig() if options.halo_fix else None
+    options = dataclasses.replace(options, edits=edits_of(options.style, options.edits))
+    if options.white_balance in LEARNED:
+        awb_networks(options.awb, options.white_balance)  # which raises before any work
+    if "crop" in options.edits:
+        crop_box((2**16, 2**16), options.edits["crop"])  # which raises before any work
     config = RenderConfig(
-        clipped_highlights=options.clipped_highlights, halo_fix=halo_fix, activations=options.activations
+        clipped_highlights=options.clipped_highlights,
+        halo_fix=HaloFixConfig(iterations=options.halo_iterations) if options.halo_fix else None,
+        operators=options.operators,
+        activations=options.activations,
     )
-    edits = Edits(**{name: np.float32(value) for name, value in options.edits.items()})
+    photos = photos_of(photos)
     scene = None if photos else _scene_path(options.output)
     photos = photos or [scene]
     many = len(photos) * len(sets) > 1
@@ -84,7 +109,7 @@ def render_photos(photos, options):
         failed.add(number)
         print(f"modisp: error: {explain(error, photos[number])}", file=sys.stderr, flush=True)
 
-    _render_all(photos, targets, sets, edits, config, options, report)
+    _render_all(photos, targets, sets, config, options, report)
     if failed and len(photos) > 1:
         _progress(f"{len(failed)} of {len(photos)} photos failed")
     return 2 if failed else 0
@@ -104,9 +129,10 @@ def give_memory_back():
         mallopt(parameter, value)
 
 
-def _render_all(photos, targets, sets, edits, config, options, report):
+def _render_all(photos, targets, sets, config, options, report):
     """Renders every photo; ``report(number, error)`` is called for each one that fails."""
     written = []  # (number of the photo, future of a picture), one at most
+    smooth = {ending: look_smoother(options.smooth_looks, options.smooth_frames) for ending in sets}
 
     def wait_for_writer():
         while written:
@@ -121,16 +147,18 @@ def _render_all(photos, targets, sets, edits, config, options, report):
             for number, reading in enumerate(_read_ahead(reader, photos, targets, options)):
                 photo, label = photos[number], f"[{number + 1}/{len(photos)}] "
                 try:
-                    raws = [reading.result()]
-                    del reading  # it would keep the photo in memory
-                    _announce(raws[0], photo, label)
+                    raw, light, note = reading.result()
+                    raws = [raw]
+                    del reading, raw  # they would keep the photo in memory
+                    _announce(raws[0], photo, label, note)
                     metadata, start = raws[0].metadata, time.perf_counter()
                     last = list(targets[number])[-1]
                     for ending, target in targets[number].items():
                         name = photo.stem + ending
-                        picture = _compute(sets[ending], raws, ending == last, edits, config, options, name)
+                        picture = _compute(sets[ending], raws, ending == last, smooth[ending], config, options, name)
                         wait_for_writer()
-                        work = (picture, target, photo, metadata, options, label, start)
+                        settings = record(options, photo, light)
+                        work = (picture, target, photo, metadata, settings, options, label, start)
                         written.append((number, writer.submit(_write, *work)))
                         del picture, work
                         start = time.perf_counter()
@@ -173,36 +201,39 @@ def _parameter_sets(options):
 def _read(photo, targets, options):
     """Decodes a photo, unless its pictures cannot be written anyway."""
     _refuse_existing(targets, options)
-    return read_raw(photo, demosaic=options.demosaic)
+    return set_light(read_raw(photo, demosaic=options.demosaic), options)
 
 
-def _announce(raw, photo, label):
+def _announce(raw, photo, label, note):
     """Says what is being rendered, once it is read: a bad file costs one line, its error."""
     height, width = raw.image.shape[:2]
     _progress(f"{label}{photo}, {width} x {height} pixels (the first photo of a size is compiled, which takes a while)")
+    if note:
+        _progress(f"{label}white balance: {note}")
 
 
-def _compute(params, raws, last, edits, config, options, name):
+def _compute(params, raws, last, look, config, options, name):
     """The finished picture, and its intermediate images on disk where they are asked for.
 
     ``raws`` is a list of one photo; the ``last`` rendering takes it out, so that its memory is free on the way.
     """
+    edits = as_edits(options.edits, raws[0].metadata.orientation)
     orientation = raws[0].metadata.orientation if options.orientation == "apply" else 1
     take = raws.pop if last else lambda: raws[0]
     if options.save_stages is None:
-        return jax.block_until_ready(render(params, take(), edits=edits, config=config))
-    stages = render_stages(params, take(), edits=edits, config=config)
+        return jax.block_until_ready(render(params, take(), edits=edits, config=config, look=look))
+    stages = render_stages(params, take(), edits=edits, config=config, look=look)
     write_stages(options.save_stages / name, stages, orientation)
     return stages.srgb
 
 
-def _write(picture, target, photo, metadata, options, label, start):
+def _write(picture, target, photo, metadata, settings, options, label, start):
     write_image(
         target,
         np.asarray(jax.device_get(picture)),
         quality=options.quality,
         bits=options.bits,
-        exif=exif_from_raw(photo, metadata),
+        exif=exif_from_raw(photo, metadata, settings=settings),
         orientation=options.orientation,
     )
     _progress(f"{label}{target}, {time.perf_counter() - start:.1f} s")

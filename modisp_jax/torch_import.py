@@ -4,10 +4,14 @@ A row of a table is ``(published name, our path, layout)``. Every tensor of a fi
 a tensor, so a checkpoint of another model cannot slip in.
 """
 
+import json
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig, PhotofinishConfig
+from modisp_jax.nets.white_balance import CAPTURE
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.params import check_params, nafnet_config
 from modisp_jax.torch_file import read_state_dict
@@ -32,8 +36,27 @@ SHAPES = {  # of the published tensor, None for any size
 MESH = "_lut_net.identity_grid"  # a constant that the published module stores as a buffer
 
 
-def import_torch(*, denoiser=None, photofinishing=None, enhancement=None):
-    """Builds a parameter set from published ``.pth`` files.
+AWB_SIGNS = {
+    "cross_camera": "_encoder._blocks.0._conv1._conv.weight",
+    "camera_specific": "_feature_to_latent.weight",
+    "preference": "_fc1.weight",
+}
+"""Tensors by which a white-balance network is known; the camera-specific one has that of the preference as well."""
+
+BATCHES = ".num_batches_tracked"  # a counter that the published batch norms store as a buffer
+
+
+def import_torch(
+    *,
+    denoiser=None,
+    photofinishing=None,
+    enhancement=None,
+    cross_camera=None,
+    camera_specific=None,
+    camera_specific_config=None,
+    preference=None,
+):
+    """Builds a parameter set from published ``.pth`` and ``.pt`` files.
 
     The published lookup of the chroma LUT takes Cr along the first axis although the LUT is built with Cb there;
     the imported parameters keep that by their name ``base_lut_crcb``. The colour LUT is turned to R, G, B order.
@@ -42,10 +65,14 @@ def import_torch(*, denoiser=None, photofinishing=None, enhancement=None):
       denoiser: path of a denoiser (lite, base or large), or None.
       photofinishing: path of a photofinishing style, with or without colour LUT.
       enhancement: path of a detail enhancement, or None.
+      cross_camera: path of a cross-camera white balance (C5 with one encoder), or None.
+      camera_specific: path of a camera-specific white balance, or None.
+      camera_specific_config: path of its JSON, which has its histogram's boundaries and its inputs' ranges.
+      preference: path of a white-balance preference, or None.
 
     Returns:
-      Nested dict with the keys ``denoise``, ``photofinish``, ``enhance`` for the paths given. ``render`` needs at
-      least ``photofinish``.
+      Nested dict with the keys ``denoise``, ``photofinish``, ``enhance`` for the paths given, and ``awb`` with
+      ``cross_camera``, ``camera_specific``, ``preference``. ``render`` needs at least ``photofinish``.
 
     Raises:
       ValueError: a file is no checkpoint, or is one of another network; the message names the first difference.
@@ -57,8 +84,21 @@ def import_torch(*, denoiser=None, photofinishing=None, enhancement=None):
         params["photofinish"] = import_photofinish(photofinishing)
     if enhancement is not None:
         params["enhance"] = _import_role("enhancement", enhancement, not_one_of=DENOISERS.values())
+    if (camera_specific is None) != (camera_specific_config is None):
+        missing = "camera_specific" if camera_specific is None else "camera_specific_config, the network's JSON"
+        raise ValueError(f"expected a camera-specific white balance and its JSON together, got no {missing}")
+    paths = {"cross_camera": cross_camera, "camera_specific": camera_specific, "preference": preference}
+    networks = {name: import_awb(name, path) for name, path in paths.items() if path is not None}
+    if camera_specific is not None:
+        networks["camera_specific"]["ranges"] = _read_ranges(camera_specific_config)
+        _checked(camera_specific, {"awb": {"camera_specific": networks["camera_specific"]}})
+    if networks:
+        params["awb"] = networks
     if not params:
-        raise ValueError("expected at least one checkpoint: denoiser, photofinishing or enhancement")
+        raise ValueError(
+            "expected at least one checkpoint: denoiser, photofinishing, enhancement, cross_camera, camera_specific or "
+            "preference"
+        )
     return params
 
 
@@ -78,6 +118,9 @@ def recognise(state):
         return "NAFNet (denoiser or enhancement)"
     if MESH in state:
         return "photofinishing" + (" with colour LUT" if "_3d_lut._lut" in state else "")
+    for name, sign in AWB_SIGNS.items():
+        if sign in state:
+            return f"white balance, {name.replace('_', ' ')}"
     return "a network that this package does not import"
 
 
@@ -101,6 +144,44 @@ def import_photofinish(path):
         raise ValueError(f"{path}: {MESH}: expected the mesh of 24 x 24 chroma centres")
     params = _convert(path, state, _photofinish_table(config))
     return _checked(path, {"photofinish": params})["photofinish"]
+
+
+def import_awb(name, path):
+    """Imports one network of automatic white balance; of the camera-specific one, all but the ranges of its inputs."""
+    state = read_state_dict(path)
+    sign = AWB_SIGNS[name]
+    if sign not in state or (name == "preference" and AWB_SIGNS["camera_specific"] in state):
+        raise ValueError(
+            f"{path}: expected a checkpoint of white balance, {name.replace('_', ' ')} ({sign}, ...), got one of "
+            f"{recognise(state)} ({next(iter(state))}, ...)"
+        )
+    state = {key: tensor for key, tensor in state.items() if not key.endswith(BATCHES)}
+    params = _convert(path, state, AWB_TABLES[name]())
+    return params if name == "camera_specific" else _checked(path, {"awb": {name: params}})["awb"][name]
+
+
+def _read_ranges(path):
+    """Reads the ranges of the camera-specific network's inputs off its published JSON."""
+    try:
+        facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        bounds, capture = facts["hist_boundaries"], facts["norm_values"]
+        lists = {
+            "histogram_min": bounds[:2],
+            "histogram_max": bounds[2:],
+            "capture_min": capture["capture-data-min"],
+            "capture_max": capture["capture-data-max"],
+        }
+        ranges = {name: jnp.asarray(numbers, jnp.float32) for name, numbers in lists.items()}
+    except OSError as error:
+        raise ValueError(f"{path}: expected a readable JSON file, got: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: expected JSON with hist_boundaries and norm_values ({reason})") from None
+    for name, size in (("histogram", 2), ("capture", len(CAPTURE))):
+        low, high = ranges[f"{name}_min"], ranges[f"{name}_max"]
+        if not (low.shape == high.shape == (size,) and (low < high).all() and jnp.isfinite(high - low).all()):
+            raise ValueError(f"{path}: expected {size} ranges of the {name}, each from less to more")
+    return ranges
 
 
 def _convert(path, state, table):
@@ -149,6 +230,11 @@ def _affine(name, place, layout):
 
 def _norm(name, place):
     return [(f"{name}.weight", f"{place}/scale", "vector"), (f"{name}.bias", f"{place}/bias", "vector")]
+
+
+def _batch_norm(name, place):
+    measured = {"running_mean": "mean", "running_var": "variance"}
+    return _norm(name, place) + [(f"{name}.{theirs}", f"{place}/{ours}", "vector") for theirs, ours in measured.items()]
 
 
 def _published_nafnet_config(path, state):
@@ -257,3 +343,43 @@ def _chroma_table():
     table += _convs(name, place, {0: "conv1", 6: "conv2"}) + _norm(f"{name}.1", f"{place}/norm")
     table += _attention(f"{name}.3", f"{place}/attention") + _mbconv(f"{name}.4", f"{place}/mbconv")
     return table + _affine(f"{name}.10", f"{place}/head", "linear")
+
+
+def _cross_camera_table():
+    table = _u_net_stage("_bottleneck", "bottleneck")
+    for level in range(4):
+        table += _u_net_stage(f"_encoder._blocks.{level}", f"encoder{level}")
+        for decoder in ("bias", "filter"):
+            table += _u_net_stage(f"_{decoder}_decoder._blocks.{level}", f"{decoder}/stage{level}")
+    for level in (0, 2):
+        table += _batch_norm(f"_encoder._blocks.{level}._conv2._norm_layer", f"encoder{level}/norm")
+    for decoder in ("bias", "filter"):
+        table += _affine(f"_{decoder}_decoder._final_conv._conv", f"{decoder}/head", "conv")
+    return table
+
+
+def _u_net_stage(name, place):
+    return [row for conv in ("conv1", "conv2") for row in _affine(f"{name}._{conv}._conv", f"{place}/{conv}", "conv")]
+
+
+def _camera_specific_table():
+    table = [row for i in (1, 2, 3) for row in _affine(f"_hist_net._conv{i}", f"conv{i}", "conv")]
+    layers = {"_hist_net._fc": "seen", "_feature_to_latent": "capture"}
+    return table + _linears(layers | {"_fc1": "linear1", "_fc2": "linear2", "_fc3": "linear3", "_fc4": "head"})
+
+
+def _preference_table():
+    return _linears({"_fc1": "linear1", "_fc2": "linear2", "_fc3": "linear3", "_fc4": "head"})
+
+
+def _linears(layers):
+    """Rows of linear layers, theirs to ours, and of the one batch norm among them."""
+    table = [row for theirs, ours in layers.items() for row in _affine(theirs, ours, "linear")]
+    return table + _batch_norm("_bn1", "norm")
+
+
+AWB_TABLES = {
+    "cross_camera": _cross_camera_table,
+    "camera_specific": _camera_specific_table,
+    "preference": _preference_table,
+}

@@ -11,14 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import SRGB_TO_XYZ, apply_matrix, srgb_decode
+from modisp_jax.color import GENERIC_CAMERA, SRGB_TO_XYZ, apply_matrix, planckian_xyz, srgb_decode
 from modisp_jax.noise import NoiseProfiles, add_noise, generic_noise, noise_level, read_noise_profiles, read_table
 from modisp_jax.numerics import clip, clip01, power, safe_divide
 from modisp_jax.ops.demosaic import demosaic_malvar, mosaic
 from modisp_jax.types import Raw, check_image
-
-DUV_PER_TINT = 0.0005
-"""Distance from the Planckian locus in CIE 1960 uv of one unit of tint."""
 
 
 @jax.tree_util.register_dataclass
@@ -81,8 +78,7 @@ class Shot:
 
 def generic_cameras():
     """One made-up camera's colour and three sensors' noise; use :func:`read_cameras` for measured ones."""
-    matrix = np.array([[[0.70, -0.20, -0.06], [-0.40, 1.20, 0.22], [-0.08, 0.20, 0.58]]], np.float32)
-    return Cameras(jnp.asarray(matrix), generic_noise())
+    return Cameras(jnp.asarray(GENERIC_CAMERA[None]), generic_noise())
 
 
 def read_cameras(matrices, noise):
@@ -112,22 +108,18 @@ def at_speed(shot, iso):
     return dataclasses.replace(shot, iso=iso, a=shot.a * ratio, b=shot.b * ratio**2)
 
 
-def planckian_xyz(cct, tint=0.0):
-    """XYZ (Y = 1) [3] of a black body's light at ``cct`` kelvin (1000 .. 15000), ``tint`` units off the locus.
-
-    Reference: M. Krystek, "An algorithm to calculate correlated colour temperature", Color Res. Appl. 1985.
-    """
-    uv, slope = jax.jvp(_planckian_uv, (cct,), (jnp.ones_like(cct),))
-    # Perpendicular to the locus, towards green: up in v, since the locus runs to the left and down as it gets hotter.
-    normal = jnp.stack([slope[1], -slope[0]])
-    u, v = uv + DUV_PER_TINT * tint * normal / jnp.sqrt(jnp.sum(normal * normal))
-    return jnp.stack([1.5 * u / v, jnp.ones_like(u), (2.0 - 0.5 * u) / v - 5.0])
+def draw_camera(key, cameras):
+    """XYZ to camera RGB [3, 3] of the camera that :func:`draw_shot` draws with the same key; D65 has green 1."""
+    return _blend_of_two(jax.random.uniform(key, (9,))[:3], cameras)
 
 
-def _planckian_uv(t):
-    u = (0.860117757 + 1.54118254e-4 * t + 1.28641212e-7 * t * t) / (1 + 8.42420235e-4 * t + 7.08145163e-7 * t * t)
-    v = (0.317398726 + 4.22806245e-5 * t + 4.20481691e-8 * t * t) / (1 - 2.89741816e-5 * t + 1.61456053e-7 * t * t)
-    return jnp.stack([u, v])
+def _blend_of_two(uniform, cameras):
+    count = len(cameras.from_xyz)
+    first, second = (jnp.minimum((u * count).astype(jnp.int32), count - 1) for u in (uniform[0], uniform[1]))
+    # Matrices of any scale become comparable when D65 white has green 1.
+    white = SRGB_TO_XYZ.sum(axis=1)
+    scaled = [m / jnp.dot(m[1], white) for m in (cameras.from_xyz[first], cameras.from_xyz[second])]
+    return scaled[0] + uniform[2] * (scaled[1] - scaled[0])
 
 
 def draw_shot(key, cameras, config=None):
@@ -141,13 +133,7 @@ def draw_shot(key, cameras, config=None):
     def within(u, bounds):
         return bounds[0] + u * (bounds[1] - bounds[0])
 
-    count = len(cameras.from_xyz)
-    first, second = (jnp.minimum((u * count).astype(jnp.int32), count - 1) for u in (uniform[0], uniform[1]))
-    # Matrices of any scale become comparable when D65 white has green 1.
-    white = SRGB_TO_XYZ.sum(axis=1)
-    scaled = [m / jnp.dot(m[1], white) for m in (cameras.from_xyz[first], cameras.from_xyz[second])]
-    from_xyz = scaled[0] + uniform[2] * (scaled[1] - scaled[0])
-
+    from_xyz = _blend_of_two(uniform[:3], cameras)
     cct = 1.0 / within(uniform[3], (1.0 / config.cct[0], 1.0 / config.cct[1]))
     illuminant = jnp.maximum(from_xyz @ planckian_xyz(cct, within(uniform[4], config.tint)), 0.05)
     from_srgb = from_xyz @ SRGB_TO_XYZ

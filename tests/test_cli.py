@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -21,18 +22,24 @@ from PIL import Image
 
 import modisp_jax as mj
 from modisp_jax import checkpoints, cli, contact_sheet, describe, render_files
+from modisp_jax.cli_options import EditOptions, StrengthOptions
+from modisp_jax.config import EDIT_RANGES
+from modisp_jax.io.cube import read_cube
+from modisp_jax.io.exif import read_settings
 from modisp_jax.io.images import read_image, srgb_profile, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.render_settings import as_edits
 from modisp_jax.sheet import LINE as SHEET_LINE
 from modisp_jax.sheet import MARGIN
 from modisp_jax.types import Edits
+from modisp_jax.white_balance import guard_white_balance
 from tests.samples import TINY, photo
 from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "eval", "styles", "bench", "info", "import-torch")
-NO_EDITS = Edits(*(np.float32(getattr(Edits(), field.name)) for field in dataclasses.fields(Edits)))
+COMMANDS = ("render", "eval", "styles", "bench", "fit", "export-cube", "info", "import-torch")
+NO_EDITS = as_edits({}, 1)
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")
 
@@ -68,8 +75,8 @@ def thrifty(monkeypatch, tmp_path):
     An installation without weights, so that the default is neutral.
     """
 
-    def render(params, raw, *, edits=None, config=None):
-        return mj.render_stages(params, raw, edits=edits, config=config).srgb
+    def render(params, raw, *, edits=None, config=None, look=None):
+        return mj.render_stages(params, raw, edits=edits, config=config, look=look).srgb
 
     assert inspect.signature(render) == inspect.signature(mj.render) == inspect.signature(mj.render_stages)
     assert render_files.render is mj.render
@@ -96,7 +103,7 @@ def plain(monkeypatch):
     """Replaces the networks by the raw photo itself, where the test is about files; lists what render was given."""
     calls = []
 
-    def render(params, raw, *, edits, config):
+    def render(params, raw, *, edits, config, look):
         calls.append((params, raw, edits, config))
         return raw.image
 
@@ -170,14 +177,16 @@ def test_wrong_usage(capsys, arguments):
     assert err
 
 
-def test_strengths_are_those_of_the_edits():
-    strengths = {field.name: field.default for field in dataclasses.fields(cli.Strengths)}
-    assert strengths == {f.name: f.default for f in dataclasses.fields(Edits) if f.name != "exposure"}
+def test_every_edit_has_an_option_and_a_range():
+    options = [field.name for group in (EditOptions, StrengthOptions) for field in dataclasses.fields(group)]
+    assert sorted(options) == sorted(field.name for field in dataclasses.fields(Edits))
+    assert sorted(EDIT_RANGES) == sorted(name for name in options if name != "crop")
+    assert all(low <= getattr(Edits(), name) <= high for name, (low, high) in EDIT_RANGES.items())
 
 
 def test_every_option_has_its_help(capsys):
     _, out, _ = run(capsys, "render", "--help")
-    for field in dataclasses.fields(cli.Strengths):
+    for field in dataclasses.fields(StrengthOptions):
         assert f"--strength.{field.name.replace('_', '-')} " in out
     for option in ("-o PATH", "--params", "--style", "--exposure", "--save-stages", "--overwrite", "--orientation"):
         assert option in out
@@ -327,10 +336,16 @@ def test_two_photos_of_one_name(capsys, folder):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--exposure", 9], "--exposure: expected -4 to 4 EV, got 9.0"),
-        (["--exposure", "nan"], "--exposure: expected -4 to 4 EV, got nan"),
+        (["--exposure", 9], "--exposure: expected -4 to 4, got 9.0"),
+        (["--exposure", "nan"], "--exposure: expected -4 to 4, got nan"),
         (["--quality", 0], "--quality: expected 1 to 100, got 0"),
         (["--quality", 101], "--quality: expected 1 to 100, got 101"),
+        (["--contrast", 2], "--contrast: expected -1 to 1, got 2.0"),
+        (["--sharpening", -1], "--sharpening: expected 0 to 50, got -1.0"),
+        (["--cct", 1000], "--cct: expected 1800 to 10000, got 1000.0"),
+        (["--tint", "nan"], "--tint: expected -100 to 100, got nan"),
+        (["--halo-iterations", 0], "--halo-iterations: expected at least 1, got 0"),
+        (["--crop", 0, 0, 2, 1], "crop: expected"),
         (["--strength.gain", 2], "--strength.gain: expected 0 to 1, got 2.0"),
         (["--strength.rgb-lut", -0.1], "--strength.rgb-lut: expected 0 to 1, got -0.1"),
         (["--strength.gamma", "nan"], "--strength.gamma: expected 0 to 1, got nan"),
@@ -368,9 +383,7 @@ def test_bad_options(capsys, folder, options, match):
     [
         ("bad.dng", "bad.dng: "),
         ("missing.dng", "found no file of that name"),
-        (".", "a directory|empty name"),
         ("denoiser.safetensors", "expected a camera raw file"),
-        ("", ""),
     ],
 )
 def test_bad_photos(capsys, folder, photo, match):
@@ -383,12 +396,95 @@ def test_a_finished_picture_is_no_photo(capsys, folder):
     refused(capsys, folder, "render", "b.jpg", "--format", "png", match="b.jpg: expected a camera raw file, got a JPEG")
 
 
+def test_a_look_is_exported_as_a_cube(capsys, folder):
+    code, out, err = run(capsys, "export-cube", "a.dng", "-o", "look.cube", "--params", "neutral", "--nodes", 5)
+    assert (code, err) == (0, "")
+    assert "look.cube: 5 nodes a side" in out
+    cube = read_cube("look.cube")
+    stages = stages_of("a.dng")
+    expected = mj.global_lut(stages.look, size=5, scene=stages.linear_small)
+    np.testing.assert_allclose(cube.table, expected, atol=1e-6)
+    refused(capsys, folder, "export-cube", "a.dng", "-o", "look.txt", match="expected a name ending in .cube")
+    refused(capsys, folder, "export-cube", "bad.dng", "-o", "bad.cube", match="bad.dng: ")
+    refused(capsys, folder, "export-cube", "a.dng", "-o", "no/look.cube", match="the folder no does not exist")
+    refused(capsys, folder, "export-cube", "a.dng", "-o", "look.cube", "--nodes", 1, match="--nodes: expected 2 to 256")
+
+
+def test_a_folder_is_rendered_in_order_of_name(capsys, folder, plain):
+    (folder / "frames").mkdir()
+    for name in ("2.dng", "1.dng"):
+        shutil.copy(folder / "a.dng", folder / "frames" / name)
+    (folder / "frames" / "notes.txt").write_text("no photo")
+    code, _, err = run(capsys, "render", "frames", "-o", "out", "--smooth-looks", "window")
+    assert code == 0
+    assert names(folder / "out") == ["1.jpg", "2.jpg"]
+    assert [line.split(",")[0] for line in err.splitlines() if "pixels" in line] == [
+        "[1/2] frames/1.dng",
+        "[2/2] frames/2.dng",
+    ]
+    (folder / "empty").mkdir()
+    refused(capsys, folder, "render", "empty", match="empty: expected raw photos in this folder")
+    refused(capsys, folder, "render", "frames", "-o", "one.jpg", match="expected a folder for")
+
+
+def test_the_light_is_set_and_recorded(capsys, folder, plain):
+    assert run(capsys, "render", "a.dng", "-o", "made.jpg", "--cct", 4000, "--tint", -5)[0] == 0
+    ((_, raw, _, _),) = plain
+    np.testing.assert_allclose(raw.illuminant, mj.set_white_balance(mj.read_raw("a.dng"), cct=4000, tint=-5).illuminant)
+    light = read_settings("made.jpg")["white_balance"]
+    assert (light["mode"], light["cct"], light["tint"]) == ("custom", 4000, -5.0)
+    assert run(capsys, "render", "a.dng", "-o", "auto.png", "--white-balance", "auto")[0] == 0
+    np.testing.assert_allclose(plain[1][1].illuminant, mj.auto_white_balance(mj.read_raw("a.dng")).illuminant)
+    assert read_settings("auto.png")["white_balance"]["mode"] == "auto"
+    assert run(capsys, "render", "a.dng", "-o", "shot.png")[0] == 0
+    np.testing.assert_array_equal(plain[2][1].illuminant, mj.read_raw("a.dng").illuminant)
+
+
+def test_the_light_may_be_estimated_by_networks(capsys, folder, plain):
+    params = mj.init_params(jax.random.key(0), mj.PipelineConfig(None, None, None, awb=("cross_camera", "preference")))
+    mj.save_params("awb.safetensors", params)
+    photo, one = ("render", "a.dng", "--overwrite"), mj.read_raw("a.dng")
+    assert run(capsys, *photo, "--white-balance", "cross-camera", "--awb", "awb.safetensors")[0] == 0
+    # Untrained, the network says (1, 1, 1), which for this camera is a plausible light or pulled to one.
+    expected = guard_white_balance(one, mj.cross_camera_illuminant(params["awb"]["cross_camera"], one.image))
+    np.testing.assert_allclose(plain[0][1].illuminant, expected.illuminant, rtol=1e-5)
+    assert read_settings("a.jpg")["white_balance"]["mode"] == "cross-camera"
+    assert run(capsys, *photo, "--white-balance", "preferred", "--awb", "awb.safetensors")[0] == 0
+    refused(capsys, folder, *photo, "--white-balance", "preferred", match="expected --awb too")
+    mj.save_params("light.safetensors", {"awb": {"cross_camera": params["awb"]["cross_camera"]}})
+    options = ("--white-balance", "preferred", "--awb", "light.safetensors")
+    refused(capsys, folder, *photo, *options, match="expected the network preference, got cross_camera")
+
+
+def test_a_style_file_brings_edits_and_a_mix(capsys, folder, plain, styles):
+    mix = [{"style": "natural", "weight": 1}, {"style": "mono", "weight": 3}]
+    (folder / "mine.json").write_text(
+        json.dumps({"modisp_style": 1, "mix": mix, "edits": {"contrast": 0.5, "shadows": 1}})
+    )
+    assert run(capsys, "render", "a.dng", "-o", "made.jpg", "--style", "mine.json", "--shadows", "-.5")[0] == 0
+    ((params, _, edits, _),) = plain
+    np.testing.assert_array_equal(params["photofinish"]["weights"]["gain"], [1, 3])
+    assert edits == Edits(contrast=0.5, shadows=-0.5)
+    settings = read_settings("made.jpg")
+    assert settings["edits"] == {"contrast": 0.5, "shadows": -0.5}
+    assert settings["mix"] == [["natural", 1.0, {}], ["mono", 3.0, {}]]
+    assert run(capsys, "render", "a.dng", "-o", "made.jpg", "--style", "natural=.5,mono=.5")[0] == 0
+    np.testing.assert_array_equal(plain[1][0]["photofinish"]["weights"]["gain"], [0.5, 0.5])
+
+
+def test_crop_and_rotation_are_those_of_the_upright_picture(capsys, folder, plain):
+    """turned.dng is stored on its side (orientation 6: a quarter clockwise makes it upright)."""
+    assert run(capsys, "render", "turned.dng", "--rotation", 3, "--crop", 0, 0.25, 1, 0.5, "--overwrite")[0] == 0
+    ((_, _, edits, _),) = plain
+    assert edits == Edits(rotation=3.0, crop=(0.25, 0.0, 0.5, 1.0))
+
+
 def test_edits_and_options_arrive(capsys, folder, plain):
     options = ["--exposure", "-1.5", "--strength.rgb-lut", ".25", "--strength.denoise", "0", "--halo-fix"]
     assert run(capsys, "render", "a.dng", *options, "--clipped-highlights", "clip", "--demosaic", "malvar")[0] == 0
     ((_, raw, edits, config),) = plain
     assert edits == Edits(exposure=-1.5, rgb_lut=0.25, denoise=0.0)
-    assert all(value.dtype == np.float32 for value in vars(edits).values())  # not a recompilation for each value
+    assert all(value.dtype == np.float32 for value in jax.tree.leaves(edits))  # not a recompilation for each value
     assert config == mj.RenderConfig("clip", mj.HaloFixConfig())
     np.testing.assert_array_equal(raw.image, mj.read_raw("a.dng", demosaic="malvar").image)
 
@@ -414,9 +510,9 @@ def test_a_style_by_name(capsys, folder, styles, plain):
 def test_every_style(capsys, folder, styles, monkeypatch):
     calls = []
 
-    def render_stages(params, raw, *, edits, config):
+    def render_stages(params, raw, *, edits, config, look):
         calls.append(params)
-        return mj.render_stages(load_params("neutral"), raw, edits=edits, config=config)
+        return mj.render_stages(load_params("neutral"), raw, edits=edits, config=config, look=look)
 
     monkeypatch.setattr(render_files, "render_stages", render_stages)
     before = names(folder)

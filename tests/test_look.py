@@ -1,10 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.config import GRID_INPUTS
+from modisp_jax.config import AWB_NETWORKS, GRID_INPUTS, PUBLISHED_HALO_FIX
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.photofinish import GRID_DEPTH, GuideNet
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
@@ -27,6 +29,7 @@ def neutral_look(size=SIZE):
         chroma_lut=jnp.asarray(identity_chroma_lut()),
         inverse_gamma=jnp.float32(1 / 2.2),
         rgb_lut=jnp.asarray(identity_rgb_lut()),
+        strengths=jnp.ones(6),
     )
 
 
@@ -58,6 +61,7 @@ def test_an_untrained_guide_tells_pixels_apart(params):
 def test_what_starts_at_zero_exists():
     """In the configurations together: a grid network's name says which input it is for."""
     variants = [mj.PipelineConfig(photofinish=mj.PhotofinishConfig(grid_input=side)) for side in GRID_INPUTS]
+    variants.append(mj.PipelineConfig(None, None, None, awb=AWB_NETWORKS))
     names = {name for variant in variants for name in param_shapes(variant) if name.endswith("/kernel")}
     assert {f"{layer}/kernel" for layer in STARTS_AT_ZERO} < names
 
@@ -107,9 +111,10 @@ def test_predicts_at_any_size_from_four_pixels(trained_like, size):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(look))
 
 
+@pytest.mark.parametrize("settings", [mj.HaloFixConfig(), PUBLISHED_HALO_FIX], ids=["ours", "published"])
 @pytest.mark.parametrize("size", [(4, 4), (13, 30)])
-def test_halo_fix_at_any_size(trained_like, size):
-    config = mj.RenderConfig(halo_fix=mj.HaloFixConfig(iterations=4))
+def test_halo_fix_at_any_size(trained_like, size, settings):
+    config = mj.RenderConfig(halo_fix=dataclasses.replace(settings, iterations=4))
     look = mj.predict_look(trained_like, photo(*size), config=config)
     assert look.ltm.shape == (*size, 5)
     assert np.isfinite(look.ltm).all()
@@ -182,5 +187,5 @@ def test_finished_stages_name_what_the_table_makes():
     from modisp_jax.stages import FINISH_STAGES
 
     assert [stage.output for stage in FINISH_STAGES] == list(FinishedStages.__dataclass_fields__)
-    assert {stage.coefficients for stage in FINISH_STAGES} == set(mj.Look.__dataclass_fields__)
+    assert {stage.coefficients for stage in FINISH_STAGES} == set(mj.Look.__dataclass_fields__) - {"strengths"}
     assert {stage.name for stage in FINISH_STAGES} < set(mj.Edits.__dataclass_fields__)

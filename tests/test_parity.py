@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import modisp_jax as mj
+from modisp_jax.config import PUBLISHED_HALO_FIX
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.ops.guided_upsample import guided_upsample
@@ -71,7 +72,7 @@ def test_photofinishing_networks(vectors, weights, name, file, size):
 def test_halo_fix(vectors, weights):
     z = vectors("halo_fix")
     params = import_photofinish(weights / "photofinishing/photofinishing_s24-style-0.pth")
-    look, finished = finish_by_networks(params, z["lsrgb"], mj.Edits(), mj.RenderConfig(halo_fix=mj.HaloFixConfig()))
+    look, finished = finish_by_networks(params, z["lsrgb"], mj.Edits(), mj.RenderConfig(halo_fix=PUBLISHED_HALO_FIX))
     close(look.ltm, z["halo_fix/ltm_maps_wabcg"], 2e-4)
     close(finished.local_tone, z["halo_fix/lsrgb_ltm"], 5e-5)
     close(finished.srgb, z["halo_fix/srgb"], 5e-5)

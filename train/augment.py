@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from train.transforms import random_crop, random_flip, random_shift, resize_area
+from modisp_jax.io.resize import resize_area
+from train.transforms import random_crop, random_flip, random_shift
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 import optax
 
 from modisp_jax.color import rgb_to_ycbcr, ycbcr_to_rgb
+from modisp_jax.fit.jobs import CURVE_LIMIT, GAIN_LIMITS, GAMMA, MEAN_LIMIT, ev, mean_luma
 from modisp_jax.losses import absolute
 from modisp_jax.nets.photofinish import GRID_DEPTH, SOFTPLUS_ONE, gain_net
 from modisp_jax.numerics import clip01, power
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.stages import gain, gtm
-from train.jobs import CURVE_LIMIT, GAIN_LIMITS, GAMMA, MEAN_LIMIT, ev, mean_luma
 
 STEPS = 600
 RATE = 0.03
@@ -58,7 +58,8 @@ def fit_constants(linear, target):
     """The constants under which the mean PSNR is highest, the global curve kept to its job.
 
     ``min mean_i(10 log10(mse_i)) + 30 (EV of mean luma beyond MEAN_LIMIT)_i + 10 |EV of a, b, c beyond CURVE_LIMIT|^2``
-    by Adam from the neutral ones; see ``train.jobs`` for the limits. Means over the photos, so each counts alike.
+    by Adam from the neutral ones; see ``modisp_jax.fit.jobs`` for the limits. Means over the photos, so each counts
+    alike.
 
     Args:
       linear: what photofinishing sees, linear sRGB [n, h, w, 3].

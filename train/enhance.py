@@ -20,7 +20,7 @@ from modisp_jax.resample import box_mean
 from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
-from modisp_jax.types import Edits, as_float32
+from modisp_jax.types import Edits
 from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take
 from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
@@ -155,7 +155,7 @@ def render_front(key, srgb, cameras, denoiser, finish, shots):
     image = raw.image if denoiser is None else restore.denoise(denoiser, raw.image, nafnet_config(denoiser))
     linear, scene = (to_linear_srgb(x, shot.illuminant, shot.ccm) for x in (image, before_mosaic(srgb, shot)))
     small = shrink(linear)
-    finished = finish_by_networks(finish, small, as_float32(Edits()), RenderConfig())[1].srgb
+    finished = finish_by_networks(finish, small, Edits(), RenderConfig())[1].srgb
     return upsample(small, finished, linear), scene
 
 

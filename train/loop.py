@@ -20,10 +20,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from modisp_jax.checkpoints import save_params
+from modisp_jax.interrupt import Interrupt
 from modisp_jax.io.images import replacing, write_image
 from train.checkpoint import StateFolder
 from train.optim import OptimizerConfig, average, optimizer
-from train.report import Interrupt, Log, Progress, Stopwatch, numbers
+from train.report import Log, Progress, Stopwatch, numbers
 
 __all__ = ["LoopConfig", "OptimizerConfig", "Run", "Task", "TrainingDivergedError", "fit"]
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
+from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
+from modisp_jax.io.resize import resize_area
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.metrics import psnr
@@ -19,19 +21,18 @@ from modisp_jax.pipeline import shrink
 from modisp_jax.sheet import draw_columns
 from modisp_jax.stages import restore
 from modisp_jax.stages.color import to_linear_srgb
-from modisp_jax.types import Edits, as_float32
+from modisp_jax.types import Edits
 from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take, draw_shot
 from train.augment import RandomView
 from train.cameras import cameras_of
 from train.constants import fit_constants, start_from
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
-from train.jobs import JobWeights, ev, job_losses, mean_luma
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
 from train.targets import STYLES, is_grey, render_target
-from train.transforms import enlarge, middle, resize_area, turned
+from train.transforms import enlarge, middle, turned
 
 CONSTANTS_SIZE = (24, 32)
 """Of the pictures from which the start is fitted: only tones and colours count."""
@@ -116,7 +117,7 @@ def task(experiment):
 
         def one(photo, key):
             linear, target = pair(key, photo.astype(jnp.float32) / 255.0, context, renderer, experiment.shots)
-            look, finished = finish_by_networks(params["photofinish"], linear, as_float32(Edits()), RenderConfig())
+            look, finished = finish_by_networks(params["photofinish"], linear, Edits(), RenderConfig())
             terms = photofinish_losses(look, finished, target, weights=experiment.losses)
             terms |= job_losses(look, finished, linear, target, weights=experiment.jobs)
             return sum(terms.values()), {
@@ -216,7 +217,7 @@ class Validation:
 
     def finish(self, params, linear):
         """(Look, FinishedStages) that the networks make of a small linear picture."""
-        return finish_by_networks(params["photofinish"], linear, as_float32(Edits()), RenderConfig())
+        return finish_by_networks(params["photofinish"], linear, Edits(), RenderConfig())
 
     def numbers(self, params):
         """Mean PSNR (``score``) and that of the neutral rendering, in dB; what the coefficients and mean luma do."""

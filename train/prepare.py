@@ -16,11 +16,13 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
+from modisp_jax.io import alignment
 from modisp_jax.io.images import read_image, replacing, write_image
+from modisp_jax.io.resize import resize_area
 from modisp_jax.io.s24 import read_s24
-from train import alignment, pseudo
+from train import pseudo
 from train.data import CLEAN, FACTS, RAW, SRGB, SUFFIXES, pictures_in, target_folder
-from train.transforms import resize_area, shrunk_size
+from train.transforms import shrunk_size
 
 NOT_RAW = {".json", ".xmp", ".txt", ".md", ".csv", ".zip", ".jpg", ".jpeg", ".tif", ".tiff", ".db", ".html"}
 """Extensions that a folder of raw files may hold besides; everything else is taken for a raw file."""

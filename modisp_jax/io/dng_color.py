@@ -24,6 +24,9 @@ XYZ_D50_TO_SRGB = np.array(
 D50 = np.linalg.solve(XYZ_D50_TO_SRGB, np.ones(3))
 """XYZ of D50 white, (.96422, 1, .82521): taken from the matrix, so that white becomes exactly (1, 1, 1)."""
 
+D65 = np.array([0.95047, 1.0, 1.08883])
+"""XYZ of D65 white, 2 degrees; the illuminant of LibRaw's matrices."""
+
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 """Linear Bradford cone response (DNG specification, chapter 6)."""
 
@@ -37,7 +40,7 @@ shade for D75, tungsten for A, plain fluorescent for cool white."""
 
 OTHER_ILLUMINANT = 255
 
-_MIRED = np.concatenate([np.arange(0, 100, 10), np.arange(100, 601, 25)]).astype(np.float64)
+ISOTHERM_MIRED = np.concatenate([np.arange(0, 100, 10), np.arange(100, 601, 25)]).astype(np.float64)
 # fmt: off
 _ISOTHERMS = np.array(
     [
@@ -57,7 +60,7 @@ _ISOTHERMS = np.array(
 # fmt: on
 """u, v and slope of Robertson's 31 isotherms (Wyszecki and Stiles 1982, table 1(3.11); u at 325 mired is .24792)."""
 
-_UV, _SLOPE = _ISOTHERMS[:, :2], _ISOTHERMS[:, 2]
+ISOTHERM_UV, ISOTHERM_SLOPE = _ISOTHERMS[:, :2], _ISOTHERMS[:, 2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,14 +118,20 @@ def xy_to_xyz(xy):
     return np.array([x / y, 1.0, (1 - x - y) / y])
 
 
+def locus_uv(mired):
+    """CIE 1960 (u, v) [2] of the Planckian locus, interpolated linearly in ``mired`` = 1e6 / T, in [0, 600]."""
+    return np.array([np.interp(mired, ISOTHERM_MIRED, column) for column in ISOTHERM_UV.T])
+
+
 def _isotherm(uv):
     """Robertson's search: (j, p), so that ``uv`` lies at share ``p`` from isotherm j - 1 to isotherm j."""
-    distance = ((uv[1] - _UV[:, 1]) - _SLOPE * (uv[0] - _UV[:, 0])) / np.sqrt(1 + _SLOPE**2)
+    du, dv = (uv - ISOTHERM_UV).T
+    distance = (dv - ISOTHERM_SLOPE * du) / np.sqrt(1 + ISOTHERM_SLOPE**2)
     crossings = np.nonzero(distance[:-1] * distance[1:] <= 0)[0]
     if len(crossings):
         j = int(crossings[0]) + 1
     else:  # beyond an end of the table: along its first or its last pair
-        j = 1 if abs(distance[0]) < abs(distance[-1]) else len(_MIRED) - 1
+        j = 1 if abs(distance[0]) < abs(distance[-1]) else len(ISOTHERM_MIRED) - 1
     before, after = distance[j - 1], distance[j]
     return j, float(before / (before - after)) if before != after else 0.0
 
@@ -135,7 +144,7 @@ def xyz_to_cct(xyz):
     light. Source: Robertson 1968; Wyszecki and Stiles 1982, section 3.11.
     """
     j, p = _isotherm(xyz_to_uv(xyz))
-    mired = _MIRED[j - 1] + p * (_MIRED[j] - _MIRED[j - 1])
+    mired = ISOTHERM_MIRED[j - 1] + p * (ISOTHERM_MIRED[j] - ISOTHERM_MIRED[j - 1])
     return float(1e6 / np.clip(mired, 10.0, 1000.0))
 
 
@@ -164,8 +173,7 @@ def _weights(profile, xyz, clamp, cct=None):
 def _calibration_uv(calibration):
     if calibration.illuminant_xy is not None:
         return xyz_to_uv(xy_to_xyz(calibration.illuminant_xy))
-    mired = 1e6 / calibration.cct
-    return np.array([np.interp(mired, _MIRED, _UV[:, 0]), np.interp(mired, _MIRED, _UV[:, 1])])
+    return locus_uv(1e6 / calibration.cct)
 
 
 def _mix(weights, matrices):
@@ -231,13 +239,13 @@ def neutral_to_cct_tint(neutral, profile):
     cct, _, xyz = _find_white(neutral, profile)
     uv = xyz_to_uv(xyz)
     j, p = _isotherm(uv)
-    base = (1 - p) * _UV[j - 1] + p * _UV[j]
+    base = (1 - p) * ISOTHERM_UV[j - 1] + p * ISOTHERM_UV[j]
     return cct, float((uv - base) @ _normal(j) / 0.0005)
 
 
 def _normal(j):
     """Unit vector across the locus between isotherms j - 1 and j, towards green."""
-    du, dv = _UV[j] - _UV[j - 1]
+    du, dv = ISOTHERM_UV[j] - ISOTHERM_UV[j - 1]
     return np.array([-dv, du]) / np.hypot(du, dv)
 
 
@@ -249,9 +257,9 @@ def neutral_to_cct(neutral, profile):
 def cct_tint_to_xyz(cct, tint=0.0):
     """XYZ [3], Y = 1, of the light of ``cct`` K, ``tint`` steps of .0005 beside the locus."""
     mired = 1e6 / float(cct)
-    j = int(np.clip(np.searchsorted(_MIRED, mired), 1, len(_MIRED) - 1))
-    p = (mired - _MIRED[j - 1]) / (_MIRED[j] - _MIRED[j - 1])
-    u, v = (1 - p) * _UV[j - 1] + p * _UV[j] + 0.0005 * float(tint) * _normal(j)
+    j = int(np.clip(np.searchsorted(ISOTHERM_MIRED, mired), 1, len(ISOTHERM_MIRED) - 1))
+    p = (mired - ISOTHERM_MIRED[j - 1]) / (ISOTHERM_MIRED[j] - ISOTHERM_MIRED[j - 1])
+    u, v = (1 - p) * ISOTHERM_UV[j - 1] + p * ISOTHERM_UV[j] + 0.0005 * float(tint) * _normal(j)
     return np.array([1.5 * u / v, 1.0, (2 - 0.5 * u) / v - 5])
 
 
@@ -274,12 +282,13 @@ def adapt_to_d50(xyz):
     return np.linalg.solve(BRADFORD, np.diag((BRADFORD @ D50) / source) @ BRADFORD)
 
 
-def ccm_at(profile, neutral, *, normalize=True):
+def ccm_at(profile, neutral, *, normalize=True, cct=None):
     """Colour matrix [3, 3]: camera RGB divided by ``neutral`` (G = 1) to linear sRGB.
 
     With forward matrices, ``S . FM(T) . diag(1 / r) . inv(AB CC) . diag(n)``, where ``r = inv(AB CC) n`` and S is XYZ
     (D50) to sRGB; without, ``S . A . inv(AB CC CM) . diag(n)``, A the Bradford adaptation from the scene's white to
-    D50. The matrices are those of the light's temperature, clamped to the calibration illuminants.
+    D50. The matrices are those of the light's temperature, clamped to the calibration illuminants; it is ``cct`` where
+    given, else that of ``neutral``.
 
     The specification demands that FM takes (1, 1, 1) to D50; files round it to 2e-3. ``normalize`` scales the rows
     of FM so that it does, as Adobe's SDK does: otherwise white gets a cast of up to 1.6e-3. The published system
@@ -289,7 +298,11 @@ def ccm_at(profile, neutral, *, normalize=True):
     is no colour of light for this camera, or a profile without matrices.
     """
     neutral = check_neutral(neutral)
-    _, weights, _ = _find_white(neutral, profile)
+    _check_profile(profile)
+    if cct is None:
+        _, weights, _ = _find_white(neutral, profile)
+    else:
+        weights = _weights(profile, cct_tint_to_xyz(cct), clamp=True, cct=cct)
     calibrations = profile.calibrations
     to_camera = np.diag(profile.analog_balance) @ _mix(weights, [c.camera_calibration for c in calibrations])
     if all(c.forward_matrix is not None for c in calibrations):

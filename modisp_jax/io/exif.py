@@ -2,11 +2,14 @@
 
 import contextlib
 import io
+import json
 import math
 import warnings
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
+USER_COMMENT = 0x9286
+_ASCII = b"ASCII\0\0\0"
 
 # What a finished picture keeps of the raw's directories. Not kept: layout (sizes, strips), MakerNote (its offsets
 # break when it moves), colour space and pixel dimensions (those of the raw).
@@ -82,12 +85,13 @@ def text(value):
     return value.split("\0")[0].strip() or None
 
 
-def exif_from_raw(path, metadata=None, *, orientation=None):
+def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
     """A Pillow ``Exif`` for the finished picture of the raw at ``path``.
 
     Camera, lens, exposure, ISO, date, focal length and GPS position as the raw has them; ``metadata``
     (``RawMetadata``) fills in what only LibRaw knows. Software is "modisp_jax". ``orientation`` (EXIF code 1..8) is
-    by default that of ``metadata``; ``write_image`` replaces it where it turns the pixels.
+    by default that of ``metadata``; ``write_image`` replaces it where it turns the pixels. ``settings``, a dict that
+    JSON can hold, becomes the user comment: how the picture was made, for :func:`read_settings`.
     """
     from PIL import Image
 
@@ -115,6 +119,8 @@ def exif_from_raw(path, metadata=None, *, orientation=None):
                 camera[code] = value
         orientation = metadata.orientation if orientation is None else orientation
     exif[SOFTWARE] = "modisp_jax"
+    if settings is not None:
+        camera[USER_COMMENT] = _ASCII + json.dumps(settings, allow_nan=False).encode("ascii")
     if orientation is not None:
         exif[ORIENTATION] = int(orientation)
     if camera:
@@ -122,3 +128,21 @@ def exif_from_raw(path, metadata=None, *, orientation=None):
     if found["gps"]:
         exif.get_ifd(GPS_IFD).update(found["gps"])
     return exif
+
+
+def read_settings(path):
+    """The settings by which this package made a picture (JPEG, PNG or TIFF), a dict; None where it holds none."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            comment = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
+    except (OSError, SyntaxError, ValueError):  # no picture that Pillow knows, or a damaged one
+        return None
+    if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
+        return None
+    try:
+        settings = json.loads(comment.removeprefix(_ASCII).rstrip(b"\0"))
+    except ValueError:
+        return None
+    return settings if isinstance(settings, dict) and "modisp_jax" in settings else None

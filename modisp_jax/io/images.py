@@ -26,13 +26,38 @@ class ImageError(ValueError):
 
 def apply_orientation(pixels, code):
     """Turns pixels [H, W, ...] as EXIF orientation ``code`` (1..8) asks, for viewing upright; returns a view."""
+    transposed, rows, columns = _turn(code)
+    return (np.swapaxes(pixels, 0, 1) if transposed else pixels)[::rows, ::columns]
+
+
+def _turn(code):
+    """(whether rows and columns are exchanged first, then the steps 1 or -1 along rows and columns) of a code."""
     if code not in range(1, 9):
         raise ImageError(f"orientation: expected an EXIF code 1..8, got {code}")
-    if code >= 5:  # 5..8 are 1..4 after a transposition
-        pixels = np.swapaxes(pixels, 0, 1)
     # 1 as is, 2 mirrored, 3 upside down and mirrored, 4 upside down; transposed: 5 as is, 6 mirrored, 7 both, 8 rows.
     rows, columns = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1)}[code - 4 if code >= 5 else code]
-    return pixels[::rows, ::columns]
+    return code >= 5, rows, columns
+
+
+def crop_as_stored(crop, code):
+    """A crop of the upright picture as one of the stored pixels.
+
+    ``crop`` is (top, left, height, width) in fractions, or None; ``code`` the EXIF orientation by which the stored
+    pixels are turned upright.
+    """
+    transposed, rows, columns = _turn(code)
+    if crop is None:
+        return None
+    top, left, height, width = crop
+    top = top if rows > 0 else 1 - top - height
+    left = left if columns > 0 else 1 - left - width
+    return (left, top, width, height) if transposed else (top, left, height, width)
+
+
+def rotation_as_stored(degrees, code):
+    """A clockwise rotation of the upright picture as one of the stored pixels: mirrored ones turn the other way."""
+    transposed, rows, columns = _turn(code)
+    return degrees if rows * columns * (-1 if transposed else 1) > 0 else -degrees
 
 
 def quantize(srgb, bits=8):

@@ -12,11 +12,11 @@ import numpy as np
 
 from modisp_jax.io.dng_color import (
     D50,
+    D65,
     XYZ_D50_TO_SRGB,
     Calibration,
     CameraProfile,
     adapt_to_d50,
-    ccm_at,
     is_usable_matrix,
     xyz_to_neutral,
 )
@@ -29,9 +29,7 @@ from modisp_jax.io.dng_tags import (
     read_dng_tags,
 )
 from modisp_jax.io.metadata import RawMetadata, describe_capture
-
-D65 = np.array([0.95047, 1.0, 1.08883])
-"""XYZ of D65 white, the illuminant of LibRaw's matrices."""
+from modisp_jax.io.white_balance import ccm_of_light, light_to_cct_tint
 
 _ORIENTATION_OF_FLIP = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 _SIGNATURES = {
@@ -315,7 +313,8 @@ def _ccm(profile, neutral, warnings):
         warnings.append("no colour matrix for this camera; its RGB is taken for sRGB")
         return np.eye(3)
     try:
-        return ccm_at(profile, neutral)
+        # The published fixed point for the temperature does not converge for every camera (docs/white_balance.md).
+        return ccm_of_light(profile, *light_to_cct_tint(neutral, profile))
     except (ValueError, np.linalg.LinAlgError) as error:
         warnings.append(f"no colour matrix at the as-shot neutral ({error}); camera RGB is taken for sRGB")
         return np.eye(3)

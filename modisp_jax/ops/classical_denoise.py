@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.color import YCBCR_TO_RGB, apply_matrix, rgb_to_ycbcr, ycbcr_to_rgb
-from modisp_jax.numerics import clip01, mix
-from modisp_jax.ops.gamut import into_gamut
-from modisp_jax.ops.separable import filter_reflect, filter_zero, gaussian_taps
+from modisp_jax.color import RGB_TO_YCBCR, YCBCR_TO_RGB, rgb_to_ycbcr, ycbcr_to_rgb
+from modisp_jax.numerics import clip, clip01, mix
+from modisp_jax.ops.gamut import into_gamut, luma709, move_luma, weighted_sum
+from modisp_jax.ops.separable import filter_reflect, filter_zero, guided_by_itself, window
 from modisp_jax.ops.skip import unless_zero
-from modisp_jax.resample import resize_bilinear
 
 LUMA_SIDE = 1 / 1200
 """Standard deviation of our luma window, in parts of the shorter side."""
@@ -23,22 +22,24 @@ CHROMA_SIDE = 1 / 250
 CHROMA_PIXELS = 4
 """Chroma's models are fitted on means of up to this many pixels a side."""
 LUMA_NOISE = 0.07**2
-"""Noise that luma strength 1 expects, as variance over light: a standard deviation of .03 at mid grey."""
-CHROMA_NOISE = 0.02**2
-"""The same for chroma's guide: variation of luma under this does not count as an edge."""
+"""Noise that strength 1 expects in luma, as variance over light: a standard deviation of .03 at mid grey."""
+COLOR_NOISE = 0.03**2
+"""The same in chroma, of means over CHROMA_PIXELS."""
+GUIDE_NOISE = 0.02**2
+"""Variation of luma, over light, that does not count as an edge for chroma."""
 DARK = 0.01
 """Light at which the noise that does not come from light equals the one that does."""
 
 
-@unless_zero
 def denoise_luma_chroma(linear, luma, chroma):
     """Smooths luma where it varies no more than noise would, and chroma where luma has no edge.
 
     Luma: a guided filter guided by itself, ``Y' = a Y + b`` with ``a = var / (var + noise)``, ``b = (1 - a) mean``,
     both averaged over the window, and ``noise = .0049 (.2 + .8 luma)^2 (mean + .01)``, which grows with light as a
-    sensor's does. Chroma: ``C' = a Y' + b``, fitted in the same way with a fixed noise. Windows are Gaussian, their
-    size that of the picture's shorter side / 1200 and / 250. Each is mixed in by ``s (1.5 - .5 s)``. Smooth in the
-    strengths; the border is mirrored.
+    sensor's does. Chroma: ``C' = a Y' + b``, fitted around each pixel to means over 4 x 4 pixels; of what that leaves
+    of the means, r, the part ``v / (v + noise)`` is kept, v the mean of r^2, so that colours without an edge in luma
+    stay where they are more than noise. Windows are Gaussian, their sigma that of the picture's shorter side / 1200
+    and / 250. Each is mixed in by ``s (1.5 - .5 s)``. Smooth in the strengths; the border is mirrored.
 
     Args:
       linear: linear sRGB [H, W, 3] in [0, 1].
@@ -48,12 +49,7 @@ def denoise_luma_chroma(linear, luma, chroma):
       [H, W, 3] in [0, 1]; what would leave that range moves towards grey. Reference: He et al., "Guided Image
       Filtering", 2013; the noise model and the rest are ours.
     """
-    linear = clip01(linear)
-    before = rgb_to_ycbcr(linear)
-    y = _smooth_luma(before[..., 0], clip01(luma))
-    after = _smooth_chroma(jnp.concatenate([y[..., None], before[..., 1:]], axis=-1), clip01(chroma))
-    # The change of RGB, not RGB anew: published matrices are no exact inverses of each other.
-    return into_gamut(linear + apply_matrix(YCBCR_TO_RGB, after - before))
+    return _denoise_chroma(_denoise_luma(linear, luma), chroma)
 
 
 def _ease(strength):
@@ -61,60 +57,83 @@ def _ease(strength):
     return strength * (1.5 - 0.5 * strength)
 
 
-def _window(sigma):
-    sigma = max(0.7, sigma)
-    return gaussian_taps(sigma, round(2.5 * sigma))
+def _expected(most, strength):
+    """Variance over light that counts as noise; some at 0 already, or the slope there would vanish."""
+    return most * (0.2 + 0.8 * strength) ** 2
 
 
 @unless_zero
-def _smooth_luma(y, strength):
-    taps = _window(LUMA_SIDE * min(y.shape))
-    mean = filter_reflect(y, taps)
-    variance = clip01(filter_reflect(y * y, taps) - mean * mean)
-    noise = LUMA_NOISE * (0.2 + 0.8 * strength) ** 2 * (clip01(mean) + DARK)
-    slope = variance / (variance + noise)
-    smooth = filter_reflect(slope, taps) * y + filter_reflect((1.0 - slope) * mean, taps)
-    return mix(y, smooth, _ease(strength))
+def _denoise_luma(linear, strength):
+    strength = clip01(strength)
+    y = clip01(luma709(linear))
+    noise = _expected(LUMA_NOISE, strength)
+    smooth = guided_by_itself(y, window(LUMA_SIDE * min(y.shape)), lambda mean: noise * (mean + DARK))
+    return move_luma(linear, y, y + _ease(strength) * (smooth - y))
 
 
 @unless_zero
-def _smooth_chroma(ycbcr, strength):
-    return jnp.concatenate(
-        [ycbcr[..., :1], mix(ycbcr[..., 1:], _guided_chroma(ycbcr[..., 0], ycbcr[..., 1:]), _ease(strength))], axis=-1
-    )
-
-
-def _guided_chroma(y, tints):
-    """Chroma [H, W, 2] from linear models of luma, fitted on a smaller picture and applied to full-size luma."""
-    h, w = y.shape
-    factor = max(1, min(CHROMA_PIXELS, min(h, w) // 64))
-    small = _shrink(jnp.concatenate([y[..., None], tints], axis=-1), factor)
-    taps = _window(CHROMA_SIDE * min(h, w) / factor)
-    smooth = lambda plane: filter_reflect(plane, taps)  # noqa: E731
-    guide = small[..., 0]
-    mean = smooth(guide)
-    variance = clip01(smooth(guide * guide) - mean * mean)
-    spread = variance + CHROMA_NOISE * (clip01(mean) + DARK)
-    models = []
+def _denoise_chroma(linear, strength):
+    strength = clip01(strength)
+    share, noise = _ease(strength), _expected(COLOR_NOISE, strength)
+    # Clipped plane by plane: the picture itself, clipped, would have to be kept.
+    y = clip01(luma709(linear))
+    small = _shrink(y)
+    change = 0.0
     for i in (1, 2):
-        tint = smooth(small[..., i])
-        slope = (smooth(guide * small[..., i]) - mean * tint) / spread
-        models += [smooth(slope), smooth(tint - slope * mean)]
-    models = _grow(jnp.stack(models, axis=-1), (h, w), factor)
-    return models[..., 0::2] * y[..., None] + models[..., 1::2]
+        tint = clip(weighted_sum(linear, RGB_TO_YCBCR[i]), -0.5, 0.5)
+        change = change + (share * (_guided(small, _shrink(tint), y, noise) - tint))[..., None] * YCBCR_TO_RGB[:, i]
+    return into_gamut(linear + change)
 
 
-def _shrink(x, factor):
-    """Means over ``factor`` x ``factor`` pixels of [H, W, C]; the last block repeats the edge where it must."""
-    h, w, c = x.shape
-    x = jnp.pad(x, ((0, -h % factor), (0, -w % factor), (0, 0)), mode="edge")
-    return x.reshape(x.shape[0] // factor, factor, x.shape[1] // factor, factor, c).mean(axis=(1, 3))
+def _factor(size):
+    """Side of the blocks whose means chroma's models are fitted on."""
+    return max(1, min(CHROMA_PIXELS, min(size) // 64))
 
 
-def _grow(x, size, factor):
-    """The way back to [*size, C], linear between the blocks' centres."""
-    full = (x.shape[0] * factor, x.shape[1] * factor)
-    return resize_bilinear(x, full, align="centers")[: size[0], : size[1]]
+def _guided(small_guide, small, guide, noise):
+    """A linear model of the guide around each pixel, fitted to the small pair [h, w] and applied at full size.
+
+    Where the model leaves more than ``noise`` unexplained, what it leaves is picture, and is added back.
+    """
+    factor = _factor(guide.shape)
+    taps = window(CHROMA_SIDE * min(guide.shape) / factor)
+    smooth = lambda plane: filter_reflect(plane, taps)  # noqa: E731
+    mean, tint = smooth(small_guide), smooth(small)
+    light = clip01(mean) + DARK
+    variance = clip01(smooth(small_guide * small_guide) - mean * mean)
+    slope = (smooth(small_guide * small) - mean * tint) / (variance + GUIDE_NOISE * light)
+    slope, offset = smooth(slope), smooth(tint - slope * mean)
+    rest = small - (slope * small_guide + offset)
+    unexplained = smooth(rest * rest)
+    offset = offset + rest * unexplained / (unexplained + noise * light)
+    return _grow(slope, guide.shape, factor) * guide + _grow(offset, guide.shape, factor)
+
+
+def _shrink(plane):
+    """Means over blocks of [H, W]; the last one repeats the edge where it must."""
+    factor = _factor(plane.shape)
+    plane = jnp.pad(plane, [(0, -n % factor) for n in plane.shape], mode="edge")
+    return plane.reshape(plane.shape[0] // factor, factor, plane.shape[1] // factor, factor).mean(axis=(1, 3))
+
+
+def _grow(plane, size, factor):
+    """The way back from [h, w] to ``size``, linear between the blocks' centres, without a gather."""
+    for axis in (0, 1):
+        plane = _grow_axis(plane, factor, axis)
+    return plane[: size[0], : size[1]]
+
+
+def _grow_axis(plane, factor, axis):
+    padded = jnp.pad(plane, [(1, 1) if i == axis else (0, 0) for i in (0, 1)], mode="edge")
+    before, here, after = (
+        jax.lax.slice_in_dim(padded, first, first + plane.shape[axis], axis=axis) for first in (0, 1, 2)
+    )
+    phases = []
+    for phase in range(factor):
+        t = (phase + 0.5) / factor - 0.5  # from the block's centre, in blocks
+        phases.append((1 - abs(t)) * here + abs(t) * (before if t < 0 else after))
+    shape = [n * factor if i == axis else n for i, n in enumerate(plane.shape)]
+    return jnp.stack(phases, axis=axis + 1).reshape(shape)
 
 
 PUBLISHED_LUMA_RADIUS = 12

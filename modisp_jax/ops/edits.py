@@ -2,7 +2,9 @@
 
 What all of them keep: strength 0 is the identity, bit by bit; black stays black and white white; more of a slider
 never moves a pixel the other way; hue, the angle of (Cb, Cr), stays, because pixels move along the line to the grey
-of their luma; results stay in [0, 1] without clipping; no step anywhere, in the picture or in the slider.
+of their luma; results stay in [0, 1] without clipping; no step anywhere, in the picture or in the slider. Pixels on
+the surface of the RGB cube, which can lose chroma but not gain any, have a corner at strength 0: the gradient there is
+that towards more.
 
 Tones are moved in log odds: ``t -> t e^d / (1 - t + t e^d)`` maps [0, 1] onto itself, keeps the order of tones and
 its ends for every d, and shifts with the opposite d undo each other.
@@ -12,8 +14,8 @@ import jax.numpy as jnp
 
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.numerics import clip, clip01, power
-from modisp_jax.ops.gamut import into_gamut, luma709, room_used, scale_luma, soft_limit
-from modisp_jax.ops.separable import GAUSSIAN_3, filter_reflect, filter_valid, gaussian_taps
+from modisp_jax.ops.gamut import luma709, move_luma, room_used, scale_luma, soft_limit
+from modisp_jax.ops.separable import blur3, guided_by_itself, window
 from modisp_jax.ops.skip import unless_zero
 from modisp_jax.resample import pad_reflect
 
@@ -23,7 +25,7 @@ CONTRAST = 0.75
 """Slope at contrast 1 and -1: 1 +- half of this at mid grey, 1 -+ all of it at black and white."""
 HIGHLIGHTS, SHADOWS = 1.1, 0.65
 """Largest shift in log odds of the sliders at 1."""
-DETAIL = 0.1
+DETAIL = 0.06
 """Tones that vary less than this around them move together, so that lifted shadows keep their texture."""
 DETAIL_SIDE = 1 / 80
 """Standard deviation of the window around them, in parts of the shorter side."""
@@ -36,7 +38,7 @@ def edit_tones(rgb, contrast, highlights, shadows):
     Contrast: ``t + .75 c t (1 - t)(2 t - 1)``, steeper at mid grey. Highlights and shadows: shifts of log odds by
     ``1.1 h p(u) + .65 s q(u)``. ``p = u^3 / (u^3 + 12.7 (1 - u)^3)`` rises from 0 at black over a half at .7 to 1 at
     white; ``q = 12.2 u (1 - u)^4`` has its maximum, 1, at .2, and is 0 at black, whose noise is not lifted, and at
-    white. ``u`` is t after an edge-preserving filter (guided by itself, detail under .1): neighbours that differ
+    white. ``u`` is t after an edge-preserving filter (guided by itself, detail under .06): neighbours that differ
     little move together and keep their contrast. RGB is scaled by the change of Y.
 
     Args:
@@ -51,7 +53,7 @@ def edit_tones(rgb, contrast, highlights, shadows):
     rgb = clip01(rgb)
     y = clip01(luma709(rgb))
     tone = clip01(power(y, 1.0 / DISPLAY))
-    around = clip01(_smooth_but_for_edges(tone))
+    around = clip01(guided_by_itself(tone, window(DETAIL_SIDE * min(tone.shape)), lambda mean: DETAIL**2))
     ratio = _contrast_ratio(tone, contrast)
     around = around * _contrast_ratio(around, contrast)
     shift = HIGHLIGHTS * highlights * _bright(around) + SHADOWS * shadows * _dark(around)
@@ -81,16 +83,6 @@ def _dark(u):
     """``u (1 - u)^4`` over its maximum, at u = .2."""
     rest = 1.0 - u
     return 3125.0 / 256.0 * u * (rest * rest) ** 2
-
-
-def _smooth_but_for_edges(tone):
-    """Guided filter of [h, w] by itself, with a Gaussian window; the border is mirrored."""
-    sigma = max(0.7, DETAIL_SIDE * min(tone.shape))
-    taps = gaussian_taps(sigma, round(2.5 * sigma))
-    mean = filter_reflect(tone, taps)
-    variance = clip01(filter_reflect(tone * tone, taps) - mean * mean)
-    slope = variance / (variance + DETAIL**2)
-    return filter_reflect(slope, taps) * tone + filter_reflect((1.0 - slope) * mean, taps)
 
 
 VIBRANCE = 0.7
@@ -139,7 +131,7 @@ def edit_colors(srgb, vibrance, saturation):
 
 SHARPEN = 0.08
 """Gain of detail at amount 1; at the largest, 50, detail counts five times."""
-FLAT = 0.02
+FLAT = 0.03
 """Slope, in display values over two pixels, at which sharpening has half its effect; noise is below."""
 OVERSHOOT = 0.3
 """Sharpening moves a pixel by at most this part of the way to black or white."""
@@ -150,7 +142,7 @@ def sharpen(srgb, amount):
     """Unsharp mask on luma, where there is more than noise, and never beyond black and white.
 
     ``x = .08 a m (Y - blur(Y))``, ``Y' = Y + x / (1 + |x| / room)``: blur is a 3 x 3 Gaussian of sigma 1, ``room`` .3
-    of the way to white or black, and ``m = e / (e + .02^2)`` with e the squared gradient of luma, blurred in the same
+    of the way to white or black, and ``m = e / (e + .03^2)`` with e the squared gradient of luma, blurred in the same
     way. All channels move by the change of Y. Local: a crop is sharpened as in the whole picture. The border is
     mirrored.
 
@@ -165,9 +157,8 @@ def sharpen(srgb, amount):
     y = luma709(srgb)
     around = pad_reflect(y[..., None], 2)[..., 0]
     across, down = around[1:-1, 2:] - around[1:-1, :-2], around[2:, 1:-1] - around[:-2, 1:-1]
-    energy = filter_valid(across * across + down * down, GAUSSIAN_3)
-    detail = y - filter_valid(around[1:-1, 1:-1], GAUSSIAN_3)
+    energy = blur3(across * across + down * down)
+    detail = y - blur3(around[1:-1, 1:-1])
     x = SHARPEN * clip(amount, 0.0, 50.0) * energy / (energy + FLAT**2) * detail
     room = OVERSHOOT * jnp.where(x > 0.0, 1.0 - y, y) + 1e-6
-    # Equal steps of all channels, rather than of luma and grey, so that 0 is exact.
-    return into_gamut(srgb + (x / (1.0 + jnp.abs(x) / room))[..., None])
+    return move_luma(srgb, y, y + x / (1.0 + jnp.abs(x) / room))

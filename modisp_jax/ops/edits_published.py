@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from modisp_jax.color import rgb_to_ycbcr
 from modisp_jax.numerics import clip01, safe_divide, safe_sqrt
-from modisp_jax.ops.separable import GAUSSIAN_3
+from modisp_jax.ops.separable import blur3
 
 BAND = (0.1, 0.9)
 """Luma between which highlights and shadows act."""
@@ -73,11 +73,14 @@ def published_sharpen(srgb, amount):
       [H, W, 3] in [0, 1]. Reference: arXiv 2512.08564, section I.
     """
     padded = jnp.pad(srgb, ((1, 1), (1, 1), (0, 0)))
-    side, middle = GAUSSIAN_3[:2]
-    rows = side * (padded[:-2] + padded[2:]) + middle * padded[1:-1]
-    blurred = side * (rows[:, :-2] + rows[:, 2:]) + middle * rows[:, 1:-1]
+    # Channel by channel: a reduction over an axis of three would need every gradient in memory first.
+    edges = sum(_slope(padded[..., channel]) for channel in range(3)) / 3.0
+    mask = safe_divide(edges, edges.max())[..., None]
+    return clip01(srgb + amount * (srgb - blur3(padded)) * mask)
+
+
+def _slope(padded):
+    """Norm of the gradient, over two pixels, of a plane [H + 2, W + 2]."""
     across = padded[1:-1, 2:] - padded[1:-1, :-2]
     down = padded[2:, 1:-1] - padded[:-2, 1:-1]
-    edges = safe_sqrt(across * across + down * down).mean(axis=-1, keepdims=True)
-    mask = safe_divide(edges, edges.max())
-    return clip01(srgb + amount * (srgb - blurred) * mask)
+    return safe_sqrt(across * across + down * down)

@@ -1,5 +1,7 @@
 """Automatic exposure of the full-size linear picture, as published (paper section I) and ours."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,17 +43,17 @@ def auto_exposure_ev(linear):
       EV [], within [-3, 3]; differentiable.
     """
     y = luma709(mean_pool(clip01(linear), max(1, min(linear.shape[:2]) // SAMPLES)))
-    middle = jnp.log2(KEY / _power_mean(y, MIDDLE))
-    bright = jnp.log2(PEAK / _power_mean(y, BRIGHT))
+    middle = math.log2(KEY) - _log2_power_mean(y, MIDDLE)
+    bright = math.log2(PEAK) - _log2_power_mean(y, BRIGHT)
     ev = -SOFTNESS * jnp.logaddexp(-middle / SOFTNESS, -bright / SOFTNESS)
     return _bend(ev)
 
 
-def _power_mean(y, p):
-    """``mean(y^p)^(1/p)``, at least 1e-6; of values relative to their largest, whose powers cannot vanish."""
+def _log2_power_mean(y, p):
+    """``log2(mean(y^p)^(1/p))`` of values relative to their largest, whose powers cannot vanish; finite at black."""
     largest = jnp.maximum(jax.lax.stop_gradient(jnp.max(y)), 1e-6)
     mean = power(y / largest, p).mean()
-    return largest * power(jnp.maximum(mean, 1e-9), 1.0 / p)
+    return jnp.log2(largest) + jnp.log2(jnp.maximum(mean, 1e-9)) / p
 
 
 def _bend(ev):

@@ -28,8 +28,8 @@ def rotate(image, degrees):
     read by cubic interpolation (Catmull-Rom) along rows and then along columns: row y of the intermediate picture
     holds the input at ``x = u / (c z) + y s / c``. Neither pass shrinks, so there is nothing to filter first.
 
-    Memory is that of one more picture and a transposed one. The gradient with respect to the image sums over
-    neighbours too, instead of scattering; that of the zoom at 0 degrees, where it has a corner, counts as 0.
+    Memory is that of two more pictures. The gradient with respect to the image is a sum over neighbours too, not a
+    scatter; that of the zoom at 0 degrees, where it has a corner, counts as 0.
 
     Args:
       image: [H, W, C]; at least 2 pixels a side, or it is returned as it is.
@@ -46,12 +46,11 @@ def rotate(image, degrees):
     ratio = (max(h, w) - 1) / (min(h, w) - 1)
     zoom = cosine + ratio * sine * jax.lax.stop_gradient(jnp.sign(sine))
     padded = jnp.pad(image, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
-    # Smallest steps between -45 and 45 degrees, over all angles; see zoom.
+    # The smallest steps that any angle between -45 and 45 degrees makes.
     across, down = 2.0 / (1.0 + math.hypot(1.0, ratio)), 1.0 / (1.0 + ratio)
-    y = _centred(h + 2 * MARGIN)
-    tilted = resample_rows(padded, 1.0 / (cosine * zoom), y * (sine / cosine), w, across)
-    turned = resample_rows(tilted.swapaxes(0, 1), cosine / zoom, -_centred(w) * (sine / zoom), h, down)
-    return turned.swapaxes(0, 1)
+    tilt = _centred(h + 2 * MARGIN) * (sine / cosine)
+    tilted = resample(padded, 1.0 / (cosine * zoom), tilt, w, across, 1)
+    return resample(tilted, cosine / zoom, -_centred(w) * (sine / zoom), h, down, 0)
 
 
 def crop_box(size, crop):
@@ -90,35 +89,41 @@ def _centred(n):
     return jnp.arange(n, dtype=jnp.float32) - 0.5 * (n - 1)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def resample_rows(image, step, offsets, n_out, smallest_step):
-    """Reads row i of [H, W, C] at ``step * u + offsets[i]`` by cubic interpolation, zero beyond the ends of the row.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def resample(image, step, offsets, n_out, smallest_step, axis):
+    """Reads each row (axis 1) or column (axis 0) at ``step * u + offset`` by cubic interpolation, zero beyond its ends.
 
-    Both u and the position are counted from the centre of their row.
+    Both u and the position are counted from the middle.
 
     Args:
       image: [H, W, C].
       step: scalar in (0, 1].
-      offsets: [H], in pixels.
-      n_out: static; pixels of a row of the result.
+      offsets: one for each row or column, in pixels.
+      n_out: static; pixels of a row or column of the result.
       smallest_step: static; a lower bound of ``step``, for the gradient.
+      axis: static; 0 or 1, the axis that is resampled.
 
     Returns:
-      [H, n_out, C].
+      [H, W, C] with n_out in place of the size of ``axis``.
     """
     del smallest_step
-    return _read(image, step, offsets, n_out, _cubic)
+    return _read(image, step, offsets, n_out, axis, _cubic)
 
 
-def _read(image, step, offsets, n_out, kernel):
+def _read(image, step, offsets, n_out, axis, kernel):
     """Sum over the four taps around each position of ``kernel(distance) * pixel``."""
-    w = image.shape[1]
-    position = _fixed(step * _centred(n_out)) + _fixed(offsets + 0.5 * (w - 1))[:, None]
+    n = image.shape[axis]
+    position = _along(_fixed(step * _centred(n_out)), axis) + _along(_fixed(offsets + 0.5 * (n - 1)), 1 - axis)
     first, fraction = position >> BITS, (position & (ONE - 1)).astype(jnp.float32) / ONE
     total = 0.0
     for tap in range(1 - REACH, 1 + REACH):
-        total = total + _inside(kernel(fraction - tap), first + tap, w) * _take(image, first + tap)
+        total = total + _inside(kernel(fraction - tap), first + tap, n) * _take(image, first + tap, axis)
     return total
+
+
+def _along(values, axis):
+    """[n] as [n, 1] (axis 0) or [1, n] (axis 1)."""
+    return values[:, None] if axis == 0 else values[None, :]
 
 
 def _fixed(position):
@@ -131,14 +136,18 @@ def _fixed(position):
 
 
 def _inside(weight, index, n):
-    """``weight`` [H, n_out] as [H, n_out, 1], 0 where ``index`` is none of n pixels."""
+    """``weight`` [H, W] as [H, W, 1], 0 where ``index`` is none of n pixels."""
     return jnp.where((index >= 0) & (index < n), weight, 0.0)[..., None]
 
 
-def _take(image, index):
-    """``image[i, index[i, j]]``, [H, n_out, C], indices clamped to the row."""
-    index = jnp.clip(index, 0, image.shape[1] - 1)[..., None]
-    return jnp.take_along_axis(image, index, axis=1, mode="clip")
+def _take(image, index, axis):
+    """``image[i, index[i, j]]`` for axis 1, ``image[index[i, j], j]`` for axis 0; indices are clamped."""
+    h, w, channels = image.shape
+    index = jnp.clip(index, 0, image.shape[axis] - 1)
+    other = _along(jnp.arange(index.shape[1 - axis]), 1 - axis)
+    # One number a pixel: indices of rows and columns apart would be two more planes for each tap.
+    flat = index * w + other if axis == 0 else other * w + index
+    return jnp.take(image.reshape(h * w, channels), flat, axis=0, mode="clip")
 
 
 def _cubic(d):
@@ -156,31 +165,31 @@ def _cubic_slope(d):
     return jnp.sign(d) * jnp.where(a < 1.0, near, jnp.where(a < 2.0, far, 0.0))
 
 
-def _resample_forward(image, step, offsets, n_out, smallest_step):
-    return resample_rows(image, step, offsets, n_out, smallest_step), (image, step, offsets)
+def _resample_forward(image, step, offsets, n_out, smallest_step, axis):
+    return resample(image, step, offsets, n_out, smallest_step, axis), (image, step, offsets)
 
 
-def _resample_backward(n_out, smallest_step, residuals, cotangent):
+def _resample_backward(n_out, smallest_step, axis, residuals, cotangent):
     image, step, offsets = residuals
-    slope = (cotangent * _read(image, step, offsets, n_out, _cubic_slope)).sum(axis=-1)
-    d_step, d_offsets = (slope * _centred(n_out)).sum(), slope.sum(axis=1)
-    return _transpose(cotangent, step, offsets, image.shape[1], smallest_step), d_step, d_offsets
+    slope = (cotangent * _read(image, step, offsets, n_out, axis, _cubic_slope)).sum(axis=-1)
+    d_step = (slope * _along(_centred(n_out), axis)).sum()
+    return _transpose(cotangent, step, offsets, image.shape[axis], smallest_step, axis), d_step, slope.sum(axis=axis)
 
 
-def _transpose(cotangent, step, offsets, w, smallest_step):
-    """For each of the w input pixels of a row, the sum over the outputs that read it: gathered, not scattered."""
-    n_out = cotangent.shape[1]
-    pixel = (jnp.arange(w, dtype=jnp.int32) << BITS) - _fixed(offsets + 0.5 * (w - 1))[:, None]
+def _transpose(cotangent, step, offsets, n, smallest_step, axis):
+    """For each of the n input pixels of a row or column, the sum over the outputs that read it: no scatter."""
+    n_out = cotangent.shape[axis]
+    pixel = _along(jnp.arange(n, dtype=jnp.int32) << BITS, axis) - _along(_fixed(offsets + 0.5 * (n - 1)), 1 - axis)
     # Output u reads at step u + offset; a whole output too many on either side has weight 0.
     first = jnp.floor((pixel - REACH * ONE).astype(jnp.float32) / (step * ONE)).astype(jnp.int32) + (n_out - 1) // 2
 
     def add(k, total):
         index = first + k
         distance = (_fixed(step * (index - 0.5 * (n_out - 1))) - pixel).astype(jnp.float32) / ONE
-        return total + _inside(_cubic(distance), index, n_out) * _take(cotangent, index)
+        return total + _inside(_cubic(distance), index, n_out) * _take(cotangent, index, axis)
 
     reached = math.ceil(2 * REACH / smallest_step) + 3
     return jax.lax.fori_loop(0, reached, add, jnp.zeros((*pixel.shape, cotangent.shape[2]), cotangent.dtype))
 
 
-resample_rows.defvjp(_resample_forward, _resample_backward)
+resample.defvjp(_resample_forward, _resample_backward)

@@ -121,14 +121,18 @@ def _lut_gradient(shape, x, dy):
 
     def add(total, chunk):
         x, dy = chunk
-        weights = jnp.ones((_CHUNK, 1), x.dtype)
+        # The weights are a product over the axes: with the last axis on dy's side, neither factor is the whole table.
+        weights, values = jnp.ones((_CHUNK, 1), x.dtype), dy
         for k, n in enumerate(nodes):
             hat = jnp.maximum(1.0 - jnp.abs(x[:, k, None] * (n - 1) - jnp.arange(n)), 0.0)
-            weights = (weights[:, :, None] * hat[:, None, :]).reshape(_CHUNK, -1)
-        return total + jnp.matmul(weights.T, dy, precision="highest"), None
+            if k < len(nodes) - 1:
+                weights = (weights[:, :, None] * hat[:, None, :]).reshape(_CHUNK, -1)
+            else:
+                values = (hat[:, :, None] * dy[:, None, :]).reshape(_CHUNK, -1)
+        return total + jnp.matmul(weights.T, values, precision="highest"), None
 
-    total, _ = jax.lax.scan(add, jnp.zeros((int(np.prod(nodes)), channels), dy.dtype), (x, dy))
-    return total.reshape(shape)
+    start = jnp.zeros((int(np.prod(nodes[:-1])), nodes[-1] * channels), dy.dtype)
+    return jax.lax.scan(add, start, (x, dy))[0].reshape(shape)
 
 
 def chroma_histogram(cbcr):

@@ -1,16 +1,18 @@
-"""Separable filters of one plane [H, W]: a Gaussian or a box along both axes, whatever the border does.
+"""Separable filters of one plane [H, W], a Gaussian or a box along both axes, and the guided filter made of them.
 
-Few taps are added up shift by shift. Many are a matrix product over blocks of the axis: ``2 (BLOCK + k) / k``
-operations a tap instead of 2, but at the speed of a matrix product, with no intermediate larger than the plane by
-more than ``k / BLOCK``. Both are linear, with a transpose that needs no scatter.
+Along rows a filter is a matrix product over blocks of the row: ``(BLOCK + k) / k`` times the operations, at the speed
+of matrix products, with no intermediate larger than the plane by more than ``k / BLOCK``. Along columns few taps are
+added up shift by shift. Both are linear, with a transpose that needs no scatter. The compiler fuses sums of shifts
+into whatever uses them: two in a row would compute the first anew for every tap of the second, but for the product
+between them.
 """
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.numerics import clip01
 from modisp_jax.resample import pad_reflect
 
 FEW_TAPS = 31
@@ -27,6 +29,31 @@ def gaussian_taps(sigma, radius):
     return taps / taps.sum()
 
 
+def window(sigma):
+    """A Gaussian of static sigma, at least .7, cut at 2.5 sigma."""
+    sigma = max(0.7, sigma)
+    return gaussian_taps(sigma, round(2.5 * sigma))
+
+
+def guided_by_itself(plane, taps, noise):
+    """Smooths [H, W], of values in [0, 1], where it varies by no more than ``noise(mean)``, a variance; keeps edges.
+
+    ``a x + b`` with ``a = var / (var + noise)``, ``b = (1 - a) mean``, mean and var over the window of ``taps`` [k],
+    and a and b averaged over it once more. Reference: He et al., "Guided Image Filtering", 2013.
+    """
+    mean = filter_reflect(plane, taps)
+    variance = clip01(filter_reflect(plane * plane, taps) - mean * mean)
+    slope = variance / (variance + noise(clip01(mean)))
+    return filter_reflect(slope, taps) * plane + filter_reflect((1.0 - slope) * mean, taps)
+
+
+def blur3(padded):
+    """Filters [H + 2, W + 2, ...] with GAUSSIAN_3 along both axes to [H, W, ...], in one pass."""
+    h, w = padded.shape[0] - 2, padded.shape[1] - 2
+    shifts = [(i, j) for i in range(3) for j in range(3)]
+    return sum(GAUSSIAN_3[i] * GAUSSIAN_3[j] * padded[i : i + h, j : j + w] for i, j in shifts)
+
+
 def filter_reflect(plane, taps):
     """Filters [H, W] with ``taps`` [k], k odd, along both axes; the border is mirrored without repeating the edge."""
     return filter_valid(pad_reflect(plane[..., None], len(taps) // 2)[..., 0], taps)
@@ -39,14 +66,10 @@ def filter_zero(plane, taps):
 
 def filter_valid(padded, taps):
     """Filters [H + k - 1, W + k - 1] with ``taps`` [k] along both axes to [H, W]."""
+    rows = _by_blocks(padded, taps)
     if len(taps) <= FEW_TAPS:
-        return _by_shifts(_by_shifts(padded, taps, 0), taps, 1)
-    return _by_blocks(_by_blocks(padded.T, taps).T, taps)
-
-
-def _by_shifts(x, taps, axis):
-    size = x.shape[axis] - len(taps) + 1
-    return sum(taps[i] * jax.lax.slice_in_dim(x, i, i + size, axis=axis) for i in range(len(taps)))
+        return sum(taps[i] * rows[i : i + rows.shape[0] - len(taps) + 1] for i in range(len(taps)))
+    return _by_blocks(rows.T, taps).T
 
 
 def _by_blocks(x, taps):

@@ -32,15 +32,19 @@ def unless_zero(operator):
             raise ValueError(
                 f"{operator.__name__}: expected scalar strengths, got shapes {[s.shape for s in strengths]}"
             )
-        return _skip(functools.partial(operator, **options))(image, *strengths)
+        return _skip(operator, tuple(options.items()))(image, *strengths)
 
     return skipping
 
 
-def _skip(operator):
+@functools.lru_cache(maxsize=256)
+def _skip(operator, options):
+    """One function for each operator and options: a new one for every call would be compiled anew outside ``jit``."""
+    operator = functools.partial(operator, **dict(options))
+
     @jax.custom_jvp
     def skip(image, *strengths):
-        return jax.lax.cond(_idle(strengths), lambda x, *_: x, operator, image, *strengths)
+        return jax.lax.cond(_idle(strengths), _image, operator, image, *strengths)
 
     @skip.defjvp
     def skip_jvp(primals, tangents):
@@ -48,6 +52,11 @@ def _skip(operator):
         return jnp.where(_idle(primals[1:]), primals[0], edited), change
 
     return skip
+
+
+def _image(image, *strengths):
+    del strengths
+    return image
 
 
 def _idle(strengths):

@@ -18,16 +18,19 @@ def init(image, config):
 
 
 def predict(params, images, config):
-    """The chroma LUT [24, 24, 2], Cb along axis 0, from the tone-mapped image."""
+    """The chroma LUT [24, 24, 2], Cb along axis 0, from the tone-mapped image.
+
+    That is in [0, 1], but for the published tone sliders: they change luma alone, which can leave the RGB cube.
+    """
     toned = images["local_tone"] if images["rgb_lut"] is None else images["rgb_lut"]
-    ycbcr = rgb_to_ycbcr(clip01(toned))
+    ycbcr = rgb_to_ycbcr(toned)
     return ChromaNet(config.chroma_lut_axes).apply({"params": params}, ycbcr)
 
 
 def apply(lut, image, images):
     """Maps chroma, keeps luma; result in [0, 1]."""
     del images
-    ycbcr = rgb_to_ycbcr(clip01(image))
+    ycbcr = rgb_to_ycbcr(image)
     # Entries far outside [-.5, .5] cannot show, but could overflow in the conversion.
     cbcr = map_chroma(clip(lut, -4.0, 4.0), ycbcr[..., 1:])
     return clip01(ycbcr_to_rgb(jnp.concatenate([ycbcr[..., :1], cbcr], axis=-1)))

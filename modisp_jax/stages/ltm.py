@@ -36,7 +36,7 @@ def init(image, config):
 def predict(params, images, config, halo_fix=None):
     """The maps (w, a, b, c, g) [h, w, 5], from the gained image and its global tone mapping.
 
-    With ``halo_fix`` the maps are averaged over several scales and refined by the bilateral solver.
+    With ``halo_fix`` the maps are averaged over its scales and refined by the bilateral solver.
     """
     gained, toned = images["gained"], images["global_tone"]
     if halo_fix is None:

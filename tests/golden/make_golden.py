@@ -5,12 +5,14 @@ Run it only where a change of results is meant, and say why in the commit:
     python -m tests.golden.make_golden
 """
 
+import dataclasses
 from pathlib import Path
 
 import jax
 import numpy as np
 
 import modisp_jax as mj
+from modisp_jax.config import PUBLISHED_HALO_FIX
 from tests.samples import TINY, numbered_params, photo, raw
 
 PATH = Path(__file__).parent / "golden.npz"
@@ -22,9 +24,8 @@ def compute():
     params = numbered_params(mj.init_params(jax.random.key(0), CONFIG), scale=0.5)
     stages = mj.render_stages(params, raw(32, 48))
     look = stages.look
-    halo_fix = mj.predict_look(
-        params["photofinish"], photo(26, 37), config=mj.RenderConfig(halo_fix=mj.HaloFixConfig(iterations=20))
-    )
+    several_scales = mj.RenderConfig(halo_fix=dataclasses.replace(PUBLISHED_HALO_FIX, iterations=20))
+    halo_fix = mj.predict_look(params["photofinish"], photo(26, 37), config=several_scales)
     outputs = {
         "denoised": stages.denoised[::5, ::7],
         "linear": stages.linear[::5, ::7],

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
+from modisp_jax.fit.jobs import MEAN_LIMIT, ev, mean_luma
 from modisp_jax.look import finish_by_networks
 from modisp_jax.metrics import psnr
 from modisp_jax.params import init_params
 from modisp_jax.types import Edits, as_float32
 from tests.samples import photo
 from train.constants import finish, fit_constants, neutral, start_from
-from train.jobs import MEAN_LIMIT, ev, mean_luma
 
 LINEAR = jnp.stack([jnp.asarray(photo(12, 16, seed=seed)) ** 2.2 * level for seed, level in ((0, 0.3), (1, 0.6))])
 SOME = dataclasses.replace(

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
 from modisp_jax.look import finish_by_look
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.types import Edits, Look, as_float32
 from tests.samples import photo
-from train.jobs import JobWeights, ev, job_losses, mean_luma
 
 LINEAR = jnp.asarray(photo(16, 24)) ** 2.2 * 0.4
 NEUTRAL = Look(

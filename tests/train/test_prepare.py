@@ -10,12 +10,12 @@ import pytest
 from PIL import Image, ImageCms
 
 import modisp_jax as mj
+from modisp_jax.io.alignment import check_same_scene, crop_box, read_turned
 from modisp_jax.io.images import apply_orientation, read_image, write_image
 from modisp_jax.io.load import load_raw
 from modisp_jax.io.s24 import read_s24
 from modisp_jax.io.synthetic import simulate_mosaic, synthetic_scene, write_synthetic_dng
 from tests.samples import TINY
-from train.alignment import check_same_scene, crop_box, read_turned
 from train.data import SplitFolder
 from train.prepare import main
 

@@ -1,9 +1,9 @@
-"""Does a finished picture lie on its raw photo? Turning, cropping and a look at both, for ``train.prepare``."""
+"""Does a finished picture lie on its raw photo? Turning, cropping and a look at both, for preparing and fitting."""
 
 import numpy as np
 
 from modisp_jax.io.images import apply_orientation, read_image
-from train.transforms import resize_area
+from modisp_jax.io.resize import resize_area
 
 _INVERSE = {6: 8, 8: 6}  # EXIF's other orientations undo themselves
 _ASPECT = 0.005  # relative; an export at 480 pixels rounds its short side by up to 0.2 %

@@ -1,0 +1,107 @@
+"""Groups of options that commands share, as dataclasses that tyro reads; nothing heavy is imported."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from modisp_jax.config import EDIT_RANGES
+
+Slider = Annotated[float | None, arg(metavar="NUMBER", help_behavior_hint="")]
+"""None where it was not given: what the style's file says counts then, or the photo, else neutral."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EditOptions:
+    """A person's edits; what is not given is neutral, or as the style's file has it."""
+
+    exposure: Slider = None
+    """Manual exposure in EV, -4 to 4."""
+    auto_exposure: Slider = None
+    """Automatic exposure, 0 to 1: share of the EV that it finds."""
+    luma_denoise: Slider = None
+    """Classical luma denoising, 0 to 1."""
+    chroma_denoise: Slider = None
+    """Classical chroma denoising, 0 to 1."""
+    contrast: Slider = None
+    """Contrast, -1 to 1."""
+    highlights: Slider = None
+    """Bright tones, -1 to 1, positive brighter."""
+    shadows: Slider = None
+    """Dark tones, -1 to 1, positive brighter."""
+    vibrance: Slider = None
+    """Saturation of muted colours, -1 to 1."""
+    saturation: Slider = None
+    """Saturation, -1 (grey) to 1."""
+    sharpening: Slider = None
+    """Sharpening, 0 to 50."""
+    rotation: Slider = None
+    """Rotation of the upright picture in degrees, clockwise, -45 to 45; enlarged so that no corner is empty."""
+    crop: Annotated[
+        tuple[float, float, float, float] | None, arg(metavar="TOP LEFT HEIGHT WIDTH", help_behavior_hint="")
+    ] = None
+    """What to keep of the upright picture, as fractions of its sides, after the rotation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StrengthOptions:
+    """Strengths of the stages: 0 leaves a stage out, 1 is the stage as the networks decide."""
+
+    denoise: Slider = None
+    """Denoising."""
+    gain: Slider = None
+    """Digital gain."""
+    gtm: Slider = None
+    """Global tone curve."""
+    ltm: Slider = None
+    """Local tone maps."""
+    rgb_lut: Slider = None
+    """Colour LUT, where the style has one."""
+    chroma: Slider = None
+    """Chroma map."""
+    gamma: Slider = None
+    """Power curve at the end."""
+    enhance: Slider = None
+    """Detail enhancement."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WhiteBalanceOptions:
+    """The light that is made white."""
+
+    white_balance: Literal["as-shot", "auto", "cross-camera", "preferred"] = "as-shot"
+    """As the camera chose, estimated from the photo, or by the networks of --awb: the light, or that which people
+    prefer."""
+    awb: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Parameter file with white-balance networks."""
+    cct: Annotated[float | None, arg(metavar="KELVIN", help_behavior_hint="")] = None
+    """Colour temperature of the light, 1800 to 10000; the matrix follows it."""
+    tint: Slider = None
+    """Tint of the light, -100 to 100, positive greener: the picture becomes more magenta."""
+
+
+LIGHT_RANGES = {"cct": (1800.0, 10000.0), "tint": (-100.0, 100.0)}
+
+
+def check_light(light):
+    """Raises ``ValueError`` unless temperature and tint, where given, are what the sliders have."""
+    for name, (low, high) in LIGHT_RANGES.items():
+        value = getattr(light, name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"--{name}: expected {low:g} to {high:g}, got {value}")
+
+
+def given_edits(edits, strengths):
+    """The edits that were given, as a dict with the names of ``Edits``; checks their ranges."""
+    given = {}
+    for options, prefix in ((edits, "--"), (strengths, "--strength.")):
+        for name, value in dataclasses.asdict(options).items():
+            if value is None:
+                continue
+            if name != "crop":
+                low, high = EDIT_RANGES[name]
+                if not low <= value <= high:
+                    raise ValueError(f"{prefix}{name.replace('_', '-')}: expected {low:g} to {high:g}, got {value}")
+            given[name] = value
+    return given

@@ -1,0 +1,7 @@
+"""Fitting by gradient: a look to one pair of pictures, a style's networks to several."""
+
+from modisp_jax.fit.look import FitLookConfig, FittedLook, fit_look
+from modisp_jax.fit.pairs import Augmentation
+from modisp_jax.fit.style import FitStyleConfig, FittedStyle, fit_style
+
+__all__ = ["Augmentation", "FitLookConfig", "FitStyleConfig", "FittedLook", "FittedStyle", "fit_look", "fit_style"]

@@ -1,0 +1,328 @@
+"""Fitting a style's networks to a few pairs of pictures: a start in closed form, then careful training."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from modisp_jax.config import RenderConfig
+from modisp_jax.fit.deltas import curvature
+from modisp_jax.fit.jobs import JobWeights, job_losses
+from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
+from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
+from modisp_jax.fit.start import score, shift_start, with_rgb_lut
+from modisp_jax.fit.state import load_state, save_state
+from modisp_jax.look import finish_by_networks
+from modisp_jax.losses import LossWeights, photofinish_losses
+from modisp_jax.params import check_params
+from modisp_jax.stages import FINISH_STAGES
+from modisp_jax.tree import flatten
+from modisp_jax.types import Edits, as_float32
+
+STAGES = tuple(stage.name for stage in FINISH_STAGES)
+PHOTOFINISH = "photofinish"
+
+
+@dataclasses.dataclass(frozen=True)
+class FitStyleConfig:
+    """Static options of :func:`fit_style`."""
+
+    size: tuple[int, int] = (96, 128)
+    """Height and width in pixels at which pairs are compared, lying."""
+    batch: int = 4
+    """Pairs in a step."""
+    shift_start: bool = True
+    """Whether what all pairs have in common is put into the last layers before training, in closed form."""
+    towards_start: float = 1.0
+    """What a squared distance of 1 of all trained parameters from where training starts costs in the loss, halved."""
+    augmentation: Augmentation = Augmentation()
+    """How pairs are varied."""
+    curvature: float = 100.0
+    """What a mean square bend of 1 of the chroma map and the colour LUT costs, see ``FitLookConfig``."""
+    losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
+    """Weights of the losses on the picture."""
+    jobs: JobWeights = JobWeights()
+    """Weights of the penalties that hold the stages to their jobs."""
+    optim: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0, warmup=10, ema=0.95)
+    """Optimiser."""
+    validate_every: int = 25
+    """Steps between validations; the last step is always validated."""
+    patience: int = 6
+    """Validations without a better score after which training stops."""
+
+    def __post_init__(self):
+        size = tuple(self.size)
+        object.__setattr__(self, "size", size)
+        if len(size) != 2 or min(size) < 16 or size[0] > size[1]:
+            raise ValueError(f"size: expected (height, width), lying, of at least 16 pixels, got {self.size}")
+        for name in ("batch", "validate_every", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("towards_start", "curvature"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number from 0 on, got {getattr(self, name)}")
+
+
+class FittedStyle(NamedTuple):
+    """What :func:`fit_style` found."""
+
+    params: dict
+    """The parameter set with the best score; what was not fitted is as it came."""
+    score: float
+    """Its mean PSNR in dB on the pairs kept for validation (on all, where none were kept)."""
+    history: list
+    """A dict a validation: ``step``, ``score``, ``worst`` (dB), ``loss`` (mean since the last; None before training),
+    ``best`` (whether it was kept). Step 0 appears as ``start`` (as it came) and ``shifted`` (in closed form)."""
+    done: bool
+    """False where ``progress`` asked to stop; the same call with the same ``folder`` goes on."""
+
+
+def fit_style(
+    params,
+    pairs,
+    *,
+    stages=(PHOTOFINISH,),
+    rgb_lut=False,
+    steps=200,
+    validation=0.2,
+    seed=0,
+    folder=None,
+    config=FitStyleConfig(),
+    progress=None,
+):
+    """Fits photofinishing's networks to finished pictures, from one pair to a few hundred.
+
+    First, in seconds, what all pairs have in common: one gain, curve, gamma, chroma map and colour LUT, fitted through
+    the stages' closed forms on top of what the networks choose, and put into their last layers. Then training at a
+    small size on varied views, ``losses + jobs + towards_start / 2 |p - p_0|^2``, by Adam; the running average of the
+    parameters is validated, and the best kept, be it the start. Denoiser and enhancement stay as they are.
+
+    Args:
+      params: the parameter set to start from, with photofinishing; the nearest style is the best start.
+      pairs: list of (source, target): source a :class:`modisp_jax.Raw` or linear sRGB [H, W, 3] in [0, 1], target sRGB
+        [H', W', 3] in [0, 1] of the same scene, orientation and aspect ratio. Every pair may have a size of its own.
+      stages: what to train: ``"photofinish"`` for all of it, names of its stages (gain, gtm, ltm, rgb_lut, chroma,
+        gamma), or (regex, factor on the learning rate) pairs as for ``modisp_jax.fit.optim.factors``.
+      rgb_lut: add the colour LUT to a style that has none; lifted blacks and tints by luma need it.
+      steps: training steps; 0 stops at the closed form.
+      validation: share of the pairs kept for choosing the best parameters, in [0, 1). Rounded; where that leaves none
+        (under three pairs by default) all are scored on what they were fitted to.
+      seed: decides which pairs are kept, their order and their variation.
+      folder: where state is written at each validation and when stopped, whole or not at all. The same call resumes
+        and ends with the same bits.
+      config: static :class:`FitStyleConfig`.
+      progress: called with a dict at each step (``step``, ``steps``, ``loss``) and validation (the history's entry);
+        what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on.
+
+    Returns:
+      A :class:`FittedStyle`.
+
+    Raises:
+      ValueError: parameters without photofinishing, no pairs, wrong shapes (says of which pair), unknown stages, a
+        folder that belongs to another fit, or a loss that is not finite.
+
+    Reference: losses of arXiv 2512.08564, section F; the fit is ours.
+    """
+    rules = _rules(stages)
+    if not isinstance(params, dict) or PHOTOFINISH not in params:
+        raise ValueError("params: expected a parameter set with photofinishing")
+    check_params(params)
+    if not 0 <= validation < 1:
+        raise ValueError(f"validation: expected a share in [0, 1), got {validation}")
+    if not (isinstance(steps, int) and steps >= 0):
+        raise ValueError(f"steps: expected a whole number from 0 on, got {steps!r}")
+    came = as_float32(params[PHOTOFINISH])
+    start = with_rgb_lut(came) if rgb_lut else came
+    transform = optimizer(config.optim, max(steps, 1), {PHOTOFINISH: start}, rules)
+    linear, target = _reduced(pairs, config.size)
+    kept = _split(len(linear), validation, seed)
+    train = [x[~kept] if kept.any() else x for x in (linear, target)]
+    judge = [x[kept] if kept.any() else x for x in (linear, target)]
+    identity = _identity(start, linear, target, rules, steps, validation, seed, config)
+    path = None if folder is None else Path(folder) / "state.npz"
+    state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity)
+    # What a step does not depend on must not have it compiled again.
+    same = dataclasses.replace(config, validate_every=1, patience=1)
+    one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
+    state, history, done = _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress)
+    best = state["best"] if any(entry["best"] for entry in history[1:]) else came
+    return FittedStyle(params | {PHOTOFINISH: jax.tree.map(jnp.asarray, best)}, _best_score(history), history, done)
+
+
+def _rules(stages):
+    """(regex, factor) rules of what to train, with a last one that freezes the rest."""
+    if isinstance(stages, str):
+        stages = (stages,)
+    rules = []
+    for stage in stages:
+        if isinstance(stage, str) and stage in STAGES:
+            rules.append((f"{PHOTOFINISH}/{stage}/", 1.0))
+        elif isinstance(stage, str) and stage == PHOTOFINISH:
+            rules.append((f"{PHOTOFINISH}/", 1.0))
+        elif not isinstance(stage, str) and len(stage) == 2:
+            rules.append((stage[0], stage[1]))
+        else:
+            known = ", ".join((PHOTOFINISH, *STAGES))
+            raise ValueError(f"stages: expected names among {known}, or (regex, factor) pairs, got {stage!r}")
+    if not rules:
+        raise ValueError("stages: expected at least one")
+    everything = any(pattern == f"{PHOTOFINISH}/" for pattern, _ in rules)
+    return tuple(rules) if everything else (*rules, (f"{PHOTOFINISH}/", 0.0))
+
+
+def _reduced(pairs, size):
+    """All pairs at one size: two arrays [n, *size, 3]."""
+    pairs = list(pairs)
+    if not pairs:
+        raise ValueError("pairs: expected at least one (source, target)")
+    reduced = []
+    for number, pair in enumerate(pairs):
+        try:
+            source, target = pair
+            reduced.append(reduce_pair(source, target, size))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"pairs[{number}]: {error}") from None
+    return tuple(np.stack(images) for images in zip(*reduced, strict=True))
+
+
+def _split(count, share, seed):
+    """Which of ``count`` pairs are kept for validation: a mask [count], the same for the same seed."""
+    kept = np.zeros(count, bool)
+    number = min(round(count * share), count - 1)
+    kept[np.random.default_rng([seed, 1]).permutation(count)[:number]] = True
+    return kept
+
+
+def _identity(start, linear, target, rules, steps, validation, seed, config):
+    """A checksum of all that decides how a fit ends."""
+    digest = hashlib.sha256(json.dumps([rules, steps, validation, seed, repr(config)], default=str).encode())
+    for name, leaf in sorted(flatten(start).items()):
+        digest.update(name.encode() + np.asarray(leaf).tobytes())
+    for array in (linear, target):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _begin(came, start, pairs, judge, transform, config, path, identity):
+    """The state before the first step, or the one that ``path`` holds; and the history until then."""
+    state = {"step": np.int64(0), "params": start, "ema": start, "best": start, "anchor": start}
+    state["optimizer"] = jax.jit(transform.init)({PHOTOFINISH: start})
+    state |= {"losses": np.zeros(2), "since": np.int64(0), "validated": np.int64(0)}
+    if path is not None and path.is_file():
+        return load_state(path, state, identity)
+    history = [_entry("start", came, judge, [], None)]
+    if config.shift_start:
+        shifted = shift_start(start, *pairs, config.curvature)
+        history.append(_entry("shifted", shifted, judge, history, None))
+        chosen = shifted if history[-1]["best"] else start
+    else:
+        chosen = start
+    return state | {name: chosen for name in ("params", "ema", "best", "anchor")}, history
+
+
+def _entry(step, photofinish, judge, history, loss):
+    """An entry of the history."""
+    mean, worst = score(photofinish, *judge)
+    best = mean > _best_score(history)
+    return {"step": step, "score": mean, "worst": worst, "loss": loss, "best": bool(best)}
+
+
+def _best_score(history):
+    return max((entry["score"] for entry in history), default=-np.inf)
+
+
+def _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress):
+    """Trains from a state on; returns the last state, its history, and whether all was done."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save():
+        if path is not None:
+            save_state(path, *current, identity)
+
+    current, stop = (state, history), False  # replaced as one, so that an interruption finds both of one time
+    save()
+    try:
+        while not stop:
+            state, history = current
+            step = int(state["step"])
+            if step > state["validated"] and (step % config.validate_every == 0 or step == steps):
+                current = _validated(state, history, judge)
+                save()
+                record = current[1][-1]
+            elif step < steps and state["since"] < config.patience:
+                state, loss = _stepped(one_step, state, train, seed, config)
+                current, record = (state, history), {"step": step + 1, "steps": steps, "loss": loss}
+            else:
+                break
+            stop = bool(progress is not None and progress(record))
+    except KeyboardInterrupt:
+        save()
+        raise
+    if stop:
+        save()
+    return *current, not stop
+
+
+def _stepped(one_step, state, train, seed, config):
+    """The state after one more step, and its loss."""
+    step = int(state["step"])
+    chosen = _batch(len(train[0]), config.batch, step, seed)
+    arrays = tuple(jnp.asarray(x[chosen]) for x in train)
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    moving = {name: state[name] for name in ("params", "ema", "optimizer")}
+    moved, loss = one_step(moving, state["anchor"], arrays, key, step)
+    if not np.isfinite(loss := float(loss)):
+        raise ValueError(f"step {step + 1}: the loss is not finite ({loss})")
+    return state | moved | {"step": np.int64(step + 1), "losses": state["losses"] + [loss, 1.0]}, loss
+
+
+def _validated(state, history, judge):
+    """(state, history) after a validation."""
+    total, count = state["losses"]
+    entry = _entry(int(state["step"]), state["ema"], judge, history, float(total / count))
+    since = np.int64(0 if entry["best"] else state["since"] + 1)
+    state = state | {"validated": state["step"], "losses": np.zeros(2), "since": since}
+    return state | ({"best": state["ema"]} if entry["best"] else {}), [*history, entry]
+
+
+def _batch(count, size, step, seed):
+    """Indices of a step's pairs: every pair once before any comes again, in an order drawn anew each time."""
+    places = np.arange(step * size, (step + 1) * size)
+    orders = {epoch: np.random.default_rng([seed, 2, epoch]).permutation(count) for epoch in set(places // count)}
+    return np.array([orders[place // count][place % count] for place in places.tolist()])
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "rules", "config"))
+def _step(state, anchor, pairs, key, number, steps, rules, config):
+    """(state, loss) after one step on a batch of pairs ([b, h, w, 3] each); ``anchor`` is where training started."""
+
+    def one(photofinish, linear, target, key):
+        linear, target = vary(key, linear, target, config.augmentation)
+        look, finished = finish_by_networks(photofinish, linear, Edits(), RenderConfig())
+        terms = photofinish_losses(look, finished, target, weights=config.losses)
+        terms |= job_losses(look, finished, linear, target, weights=config.jobs)
+        tables = [table for table in (look.chroma_lut, look.rgb_lut) if table is not None]
+        return sum(terms.values()) + config.curvature * sum(map(curvature, tables))
+
+    def loss(params):
+        keys = jax.random.split(key, len(pairs[0]))
+        losses = jax.vmap(functools.partial(one, params[PHOTOFINISH]))(*pairs, keys)
+        leaves = zip(jax.tree.leaves(params[PHOTOFINISH]), jax.tree.leaves(anchor), strict=True)
+        distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)
+        return losses.mean() + 0.5 * config.towards_start * distance
+
+    params = {PHOTOFINISH: state["params"]}
+    value, gradient = jax.value_and_grad(loss)(params)
+    transform = optimizer(config.optim, steps, params, rules)
+    updates, moments = transform.update(gradient, state["optimizer"], params)
+    params = optax.apply_updates(params, updates)[PHOTOFINISH]
+    ema = average(state["ema"], params, number, config.optim.ema) if config.optim.ema else params
+    return {"params": params, "ema": ema, "optimizer": moments}, value
