@@ -25,7 +25,7 @@ def main(size=128):
         shadows = jnp.minimum(mj.render(params, raw), 0.3)
         return jnp.mean((0.3 - shadows) ** 2)
 
-    value, gradient = jax.value_and_grad(loss)(params)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
     norms = {}
     for name, leaf in flatten(gradient).items():
         stage = "/".join(name.split("/")[: 2 if name.startswith("photofinish") else 1])
