@@ -198,9 +198,7 @@ def test_a_shifted_start_makes_the_looks_asked_for(params):
         rgb_lut=jnp.clip(chosen.rgb_lut + 0.05, 0.01, None),
     )
     found = _chosen(bake(photofinish, chosen, wanted), linear[0])
-    for field in dataclasses.fields(mj.Look):
-        got, expected = getattr(found, field.name), getattr(wanted, field.name)[0]
-        np.testing.assert_allclose(got, expected, atol=1e-4, err_msg=field.name)
+    jax.tree.map(lambda got, expected: np.testing.assert_allclose(got, expected[0], atol=1e-4), found, wanted)
 
 
 def test_a_pair_is_laid_on_its_side_and_cropped_to_what_both_show():
