@@ -199,7 +199,9 @@ def _split_job(options):
 
     settings = {"inputs": str(inputs), "targets": str(targets), "params": _identity(options.params)}
     settings |= {"style": options.style and _identity(options.style), "clipped_highlights": options.clipped_highlights}
-    return cases, settings | {"halo_fix": options.halo_fix, "small": options.small}, produce
+    # All of its numbers, since its defaults may change; through JSON, so that it equals what was saved.
+    halo_fix = config.halo_fix and json.loads(json.dumps(dataclasses.asdict(config.halo_fix)))
+    return cases, settings | {"halo_fix": halo_fix, "small": options.small}, produce
 
 
 def _split_targets(options):

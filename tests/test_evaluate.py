@@ -1,5 +1,7 @@
 """``modisp eval`` on a tiny split and on folders of pictures."""
 
+import dataclasses
+import functools
 import json
 import math
 
@@ -9,6 +11,7 @@ from PIL import Image
 
 import modisp_jax as mj
 from modisp_jax import cli, evaluate, metrics
+from modisp_jax.config import HaloFixConfig
 from modisp_jax.evaluate import EvalOptions
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.render_files import load_style
@@ -143,6 +146,24 @@ def test_figures_of_another_job_are_not_mixed(pictures):
     (pictures / "out.json").write_text("[1]")
     with pytest.raises(ValueError, match="no JSON of an evaluation"):
         evaluate.evaluate(compare(pictures))
+
+
+def test_all_of_the_halo_fix_belongs_to_the_job(made, tmp_path, monkeypatch):
+    """Its defaults may change from one version to the next; figures of both are not to be mixed."""
+    options = EvalOptions(folder=made, params="neutral", small=True, halo_fix=True, json=tmp_path / "out.json")
+    monkeypatch.setattr(evaluate, "_split_job", functools.partial(_job_without_rendering, evaluate._split_job))
+    assert evaluate.evaluate(options) == 0
+    assert report(tmp_path)["settings"]["halo_fix"] == json.loads(json.dumps(dataclasses.asdict(HaloFixConfig())))
+    assert evaluate.evaluate(options) == 0
+    monkeypatch.setattr(evaluate, "HaloFixConfig", functools.partial(HaloFixConfig, iterations=3))
+    with pytest.raises(ValueError, match=r"other settings \(halo_fix\)"):
+        evaluate.evaluate(options)
+
+
+def _job_without_rendering(job, options):
+    cases, settings, _ = job(options)
+    picture = photo(*SIZE)
+    return cases, settings, lambda case: (lambda: picture, picture, picture)
 
 
 def test_lpips_with_weights(pictures, monkeypatch):

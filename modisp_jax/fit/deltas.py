@@ -81,6 +81,7 @@ def changed_look(start, deltas, depth):
         chroma_lut=start.chroma_lut + _table(deltas["chroma_lut"]),
         inverse_gamma=start.inverse_gamma * jnp.exp2(_limited(deltas["inverse_gamma"])),
         rgb_lut=rgb_lut,
+        strengths=start.strengths,
     )
 
 

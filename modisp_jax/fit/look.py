@@ -143,7 +143,8 @@ def fit_look(
       A :class:`FittedLook`.
 
     Raises:
-      ValueError: wrong shapes, pictures of different aspect ratio, or ``progress`` under ``jit`` or ``vmap``.
+      ValueError: wrong shapes, pictures of different aspect ratio, NaN or infinity, or ``progress`` under ``jit`` or
+        ``vmap``.
 
     Reference: the stages of arXiv 2512.08564, section 2.3; the fit is ours.
     """
@@ -155,6 +156,7 @@ def fit_look(
         got = jnp.shape(start.ltm) if isinstance(start, Look) else type(start).__name__
         raise ValueError(f"start: expected a Look with maps of shape {(*size, 5)}, got {got}")
     source, target, start = as_float32((source, target, start))
+    _check_finite(source, target, start)
     camera = isinstance(source, Raw) and (white_balance or exposure)
     data, shift = _prepare(source, target, start, camera, config)
     deltas = zero_deltas(config, ltm=ltm, rgb_lut=rgb_lut, white_balance=white_balance, exposure=exposure)
@@ -190,6 +192,15 @@ def _check_pair(source, target):
     if abs(height * full[1] / (width * full[0]) - 1) > ASPECT:
         raise ValueError(f"target: expected the aspect ratio of the source {full}, got {(height, width)}")
     return size
+
+
+def _check_finite(source, target, start):
+    """Raises where values are known (not under ``jit`` or ``vmap``) and not all finite."""
+    for name, tree in (("source", source), ("target", target), ("start", start)):
+        for leaf in jax.tree.leaves(tree):
+            finite = jnp.isfinite(leaf).all()
+            if not isinstance(finite, jax.core.Tracer) and not finite:
+                raise ValueError(f"{name}: expected finite values, got NaN or infinity")
 
 
 def _done(history):

@@ -84,6 +84,14 @@ def test_a_look_is_never_worse_than_its_start():
     assert found.look.rgb_lut is None
 
 
+def test_a_stage_that_the_start_leaves_out_stays_out():
+    """What mixing styles switched off: the result would be worse than its start otherwise."""
+    look = dataclasses.replace(some_look(), strengths=jnp.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.5]))
+    found = fit(SCENE, mj.apply_look(look, SCENE), start=look, steps=CHUNK)
+    assert found.psnr > 100
+    np.testing.assert_array_equal(found.look.strengths, look.strengths)
+
+
 def test_jit_and_vmap_change_nothing(found):
     """A batch of targets gives each what it gives alone, but for rounding, which a descent amplifies."""
     targets = jnp.stack([found.target, mj.apply_look(neutral_look(SIZE), SCENE)])
@@ -198,6 +206,8 @@ def value_and_gradient(deltas):
         ({"steps": 0}, "steps: expected a whole number of at least 1, got 0"),
         ({"start": neutral_look((8, 8))}, r"start: expected a Look with maps of shape \(32, 48, 5\), got \(8, 8, 5\)"),
         ({"start": SCENE}, "start: expected a Look"),
+        ({"source": SCENE.at[3, 4, 1].set(jnp.nan)}, "source: expected finite values, got NaN or infinity"),
+        ({"target": SCENE.at[3, 4, 1].set(jnp.inf)}, "target: expected finite values, got NaN or infinity"),
     ],
 )
 def test_bad_input_is_refused(change, message):
