@@ -1,6 +1,7 @@
 """Raw inside the JPEG: pictures that every viewer opens and that can be rendered again from their raw."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import mmap
@@ -31,6 +32,10 @@ _MOST_PIXELS = 2**28
 _FREE_PIXELS, _PIXELS_PER_BYTE = 2**25, 128
 """A raw of more pixels than the first must have at most so many for each byte of its file: the picture alone needs
 more than that. What states more is a bomb."""
+
+
+_NO_MOSAIC = "expected a Bayer mosaic of R, G, G and B, got a raw that is demosaiced already"
+_DEMOSAICED_ANEW = "the sensor's values are those that were kept, but this LibRaw interpolates them differently"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,16 +94,14 @@ def save_jpeg_with_raw(
         raise ValueError(f"codec: expected one of {CODECS}, got {codec!r}")
     _check_quality(raw_quality)
     metadata = raw.metadata or RawMetadata(size=image.shape[:2])
+    color = {name: _numbers(getattr(raw, name)) for name in ("illuminant", "ccm", "saturation")}
+    _colors(color)  # which raises what reading it would
     jpeg, facts, parts = _encode(codec, image, raw, metadata, raw_quality, params)
     header = {
         "codec": codec,
         "size": list(image.shape[:2]),
         codec: facts,
-        "color": {
-            "illuminant": _numbers(raw.illuminant),
-            "ccm": _numbers(raw.ccm),
-            "saturation": _numbers(raw.saturation),
-        },
+        "color": color,
         "metadata": metadata.to_dict(),
         "settings": _json_settings(settings),
         "software": f"modisp_jax {__version__}",
@@ -226,7 +229,7 @@ def _encode(codec, image, raw, metadata, quality, params):
     """(the member's own picture, facts, parts) of an image by a codec."""
     if codec == "lossless":
         facts, parts = encode_lossless(image, metadata, _develop)
-        return _preview(image, raw), facts, parts
+        return _preview(image, raw), {**facts, "image_sha256": _digest(image)}, parts
     if codec == "curve":
         jpeg, facts = encode_curve(_clipped(image), np.asarray(raw.illuminant), quality, metadata.color.noise_profile)
         return jpeg, facts, {}
@@ -242,6 +245,10 @@ def _adapt(image, params):
     adaptation = choose_raw_adaptation(params, image)
     planes = np.rint(np.asarray(process_raw(image, adaptation)) * np.float32(255)).astype(np.uint8)
     return np.asarray(adaptation.lut), np.asarray(adaptation.gamma_map), planes
+
+
+def _digest(image):
+    return hashlib.sha256(np.ascontiguousarray(image, "<f4")).hexdigest()
 
 
 def _rgb_jpeg(planes, quality, comment=None):
@@ -281,6 +288,8 @@ def _read(data, demosaic):
     found = published.find_published(data)
     if found is None or found.jpeg is None:
         return None
+    if demosaic != "libraw":
+        raise ContainerError(_NO_MOSAIC)
     return _from_published(found, len(data))
 
 
@@ -315,7 +324,7 @@ def _from_member(member, file_size, demosaic):
     size = tuple(size)
     metadata = RawMetadata.from_dict(header.get("metadata"))
     if demosaic != "libraw" and facts.get("kind") != "mosaic":
-        raise ContainerError("expected a Bayer mosaic of R, G, G and B, got a raw that is demosaiced already")
+        raise ContainerError(_NO_MOSAIC)
     if codec == "lossless":
         wanted = facts if demosaic == "libraw" else {**facts, "demosaic": demosaic}
         image = decode_lossless(wanted, parts, size, _develop)
@@ -324,6 +333,8 @@ def _from_member(member, file_size, demosaic):
     else:
         planes = decode_jpeg_planes(member.jpeg, size, "RGB")
         image = restore_raw(planes.astype(np.float32) / np.float32(255), _adaptation(parts))
+    if codec == "lossless" and wanted == facts and facts.get("image_sha256") != _digest(image):
+        metadata = dataclasses.replace(metadata, warnings=(*metadata.warnings, _DEMOSAICED_ANEW))
     metadata = dataclasses.replace(metadata, format=f"JPEG with raw, {codec}")
     raw = Raw(jnp.asarray(image), **_colors(header.get("color")), metadata=metadata)
     look = decode_look(header["look"], parts) if header.get("look") is not None else None

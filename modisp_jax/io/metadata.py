@@ -73,6 +73,7 @@ class RawMetadata:
 
 _TEXTS = ("make", "model", "unique_camera_model", "lens", "datetime", "pattern", "format")
 _NUMBERS = ("iso", "exposure_time", "f_number", "focal_length", "baseline_exposure")
+_OPTIONAL = (*_TEXTS[:5], *_NUMBERS[:4], "default_crop")
 _TUPLES = {"size": 2, "default_crop": 4, "black": None, "white": None, "neutral": 3}
 
 
@@ -82,17 +83,7 @@ def _restored(name, value):
         return _profile(value)
     if name == "warnings":
         return tuple(str(item) for item in value)
-    optional = name not in (
-        "size",
-        "black",
-        "white",
-        "neutral",
-        "orientation",
-        "pattern",
-        "format",
-        "baseline_exposure",
-    )
-    if value is None and optional:
+    if value is None and name in _OPTIONAL:
         return None
     if name in _TEXTS and isinstance(value, str):
         return value

@@ -52,8 +52,8 @@ def make_index(header_at, first_size, second_at, second_size):
 def read_index(content, header_at):
     """Entries of an APP2 segment's content, or [] where it is no index that can be followed.
 
-    ``header_at`` is where the byte after ``MPF\\0`` stands in the file. Nothing is believed: a count or an offset beyond
-    the content ends the reading. Whether an entry's image is there is for the caller to see.
+    ``header_at`` is where the byte after ``MPF\\0`` stands in the file. Nothing is believed: a count or an offset
+    beyond the content ends the reading. Whether an entry's image is there is for the caller to see.
     """
     header = content.removeprefix(SIGNATURE)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(header[:4])

@@ -62,7 +62,10 @@ def find_published(data):
     jpeg, lut, gamma_map, position = None, None, None, line_end + 1
     if flags[:1] == b"1":
         gamma_map, lut = _read_comment(comment)
-        position = end_of_jpeg(data, line_end + 1)
+        try:
+            position = end_of_jpeg(data, line_end + 1)
+        except JpegError as error:
+            raise ContainerError(f"expected the raw's JPEG after its coefficients: {error}") from None
         jpeg = bytes(data[line_end + 1 : position])
     metadata, edits = _read_texts(bytes(data[position:]), flags[2:3] == b"1")
     return PublishedFile(jpeg, lut, gamma_map, metadata, edits)
@@ -132,7 +135,7 @@ def make_comment(lut, gamma_map):
         fields.append(base64.b64encode(np.array(shape, "<u2").tobytes()))
         values = np.asarray(array, "<f4").reshape(shape).tobytes()
         fields.append(base64.b64encode(zlib.compress(values, 9)))
-    # One "$" stands for both fields of the DCT scales' shape and values.
+    # One "$" stands for the shape and the values of the DCT scales.
     return b":".join(fields)
 
 

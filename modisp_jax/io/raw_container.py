@@ -51,7 +51,7 @@ class Member(NamedTuple):
 
 
 def make_member(jpeg, header, parts):
-    """A member's bytes: ``jpeg`` with a header (a dict that JSON can hold) and parts (bytes by name) in APP9 segments."""
+    """A member's bytes: ``jpeg`` with a header (a dict that JSON can hold) and parts (bytes by name) in its APP9."""
     places, at = {}, 0
     for name, part in parts.items():
         places[name] = [at, len(part)]

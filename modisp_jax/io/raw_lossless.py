@@ -13,7 +13,7 @@ import numpy as np
 
 from modisp_jax.io.dng_write import write_dng
 from modisp_jax.io.images import ImageError
-from modisp_jax.io.jpeg_segments import header_segments
+from modisp_jax.io.jpeg_segments import JpegError, header_segments
 from modisp_jax.io.raw_container import ContainerError
 
 BAYER = ("RGGB", "BGGR", "GRBG", "GBRG")
@@ -195,8 +195,12 @@ def _from_float_parts(parts, size):
 
 
 def frame_of(jpeg):
-    """(height, width, components) that the frame header of a JPEG's bytes states."""
-    for segment in header_segments(jpeg):
+    """(height, width, components) that the frame header of a JPEG's bytes states. Raises ``ContainerError``."""
+    try:
+        segments = header_segments(jpeg)
+    except JpegError as error:
+        raise ContainerError(f"expected a JPEG: {error}") from None
+    for segment in segments:
         if 0xC0 <= segment.marker <= 0xCF and segment.marker not in (0xC4, 0xC8, 0xCC):
             content = segment.content(jpeg)
             if len(content) >= 6:
