@@ -6,7 +6,7 @@ For each raw photo, codec and quality: bytes of the raw (the member of the file,
 restored camera RGB in [0, 1], PSNR of its rendering with default parameters against the rendering of the original, and
 seconds to write and to read the whole file (the second of two runs). "curve at equal bytes" is interpolated between
 the curve's rows, linearly in the logarithm of the bytes. The lesser tables: other lossless coders on the same mosaic,
-and the choices inside the curve codec.
+the choices inside the curve codec (rendered: the middle 1024 x 1024 pixels), and what a look adds.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import common
+import jax
 import numpy as np
 import tyro
 
@@ -42,6 +43,8 @@ class Options:
     """Raw photos."""
     weights: Path = Path("../shared/reference/weights/io")
     """Folder with raw_jpeg_adapter_q_95.pth and raw_jpeg_adapter_q_75.pth."""
+    parts: tuple[str, ...] = ("rows", "lossless", "choices", "look")
+    """What to measure; the results of the others stay."""
     write: bool = False
     """Replace results/raw_in_jpeg.json and the tables of docs/format.md."""
 
@@ -157,14 +160,7 @@ def curve_choices(raw, render):
     return rows
 
 
-def measure_photo(path, adapters):
-    raw = mj.read_raw(path)
-    params = mj.load_params()
-
-    def render(photo):
-        return np.asarray(mj.render(params, photo))
-
-    picture = render(raw)
+def codec_rows(raw, adapters, picture, render):
     rows = [measure(raw, "lossless", 97, None, picture, render)]
     rows += [measure(raw, "curve", quality, None, picture, render) for quality in CURVE]
     rows += [measure(raw, "adapter", quality, adapters[quality], picture, render) for quality in ADAPTER]
@@ -183,12 +179,41 @@ def measure_photo(path, adapters):
         row["curve_raw_psnr"] = at_equal_bytes(rows, row, "raw_psnr")
         row["curve_rendered_psnr"] = at_equal_bytes(rows, row, "rendered_psnr")
     print(rows[-3:], flush=True)
-    return {
-        "size": list(raw.image.shape[:2]),
-        "rows": rows,
-        "lossless": lossless_sizes(raw),
-        "choices": curve_choices(raw, render),
+    return rows
+
+
+def look_row(raw, params, picture):
+    """What a look adds to a file, and how near the rendering by the kept look comes."""
+    chosen = []
+    np.asarray(mj.render(params, raw, look=lambda look: chosen.append(look) or look))
+    with tempfile.TemporaryDirectory() as folder:
+        path = mj.save_jpeg_with_raw(Path(folder) / "a.jpg", picture, raw, raw_quality=75, look=chosen[0])
+        kept = mj.read_jpeg_with_raw(path).look
+        parts = find_member(path.read_bytes()).parts
+    found = {
+        "plain_bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(chosen[0])),
+        "bytes": {name: len(part) for name, part in parts.items()},
+        "rendered_psnr": psnr(mj.render(params, raw, look=kept), picture),
     }
+    print(found, flush=True)
+    return found
+
+
+def measure_photo(path, adapters, parts):
+    raw = mj.read_raw(path)
+    params = mj.load_params()
+
+    def render(photo):
+        return np.asarray(mj.render(params, photo))
+
+    picture = render(raw)
+    jobs = {
+        "rows": lambda: codec_rows(raw, adapters, picture, render),
+        "lossless": lambda: lossless_sizes(raw),
+        "choices": lambda: curve_choices(raw, render),
+        "look": lambda: look_row(raw, params, picture),
+    }
+    return {"size": list(raw.image.shape[:2])} | {part: jobs[part]() for part in parts}
 
 
 def table_of(results):
@@ -227,22 +252,31 @@ def choices_table(results):
     return rows
 
 
+def look_table(results):
+    rows = ["| photo | as float32, MB | kept, MB | rendered by it, dB |", "|---" * 4 + "|"]
+    for name, found in results.items():
+        look = found["look"]
+        sizes = f"{look['plain_bytes'] / 1e6:.2f} | {sum(look['bytes'].values()) / 1e6:.2f}"
+        rows.append(f"| {name} | {sizes} | {look['rendered_psnr']:.1f} |")
+    return rows
+
+
+TABLES = {"rows": table_of, "lossless": lossless_table, "choices": choices_table, "look": look_table}
+
+
 def main(options: Options):
     about = common.machine()
     adapters = {
         quality: mj.import_torch(raw_adapter=options.weights / f"raw_jpeg_adapter_q_{quality}.pth")["io"]["raw_adapter"]
         for quality in ADAPTER
     }
-    results = {path.stem: measure_photo(path, adapters) for path in options.photos}
-    tables = {
-        "raw_in_jpeg": table_of(results),
-        "raw_in_jpeg_lossless": lossless_table(results),
-        "raw_in_jpeg_choices": choices_table(results),
-    }
-    for name, rows in tables.items():
-        print(name, *rows, sep="\n")
+    before = common.read_results("raw_in_jpeg").get("photos", {})
+    results = {p.stem: before.get(p.stem, {}) | measure_photo(p, adapters, options.parts) for p in options.photos}
+    for part in options.parts:
+        rows = TABLES[part](results)
+        print(part, *rows, sep="\n")
         if options.write:
-            common.write_table(PAGE, name, rows)
+            common.write_table(PAGE, f"raw_in_jpeg_{part}", rows)
     if options.write:
         print(f"written to {common.write_results('raw_in_jpeg', {'photos': results}, about)}")
 

@@ -4,6 +4,9 @@ import dataclasses
 import io
 import json
 import os
+import shlex
+import shutil
+import subprocess
 
 import imagecodecs
 import jax
@@ -22,6 +25,7 @@ from modisp_jax.io.images import read_image, write_image
 from modisp_jax.io.jpeg_segments import end_of_jpeg, header_segments
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.published_raw_jpeg import find_published
+from modisp_jax.io.raw_container import attach, find_member, make_member
 from tests.io.test_raw import CM, NEUTRAL
 from tests.io.test_raw_container import exif_with_thumbnail
 from tests.samples import photo, raw
@@ -170,18 +174,53 @@ def test_pillow_sees_picture_exif_profile_xmp_and_index(file):
         assert np.ptp(np.asarray(picture)) > 10
 
 
+EXIFTOOL = shlex.split(os.environ.get("MODISP_EXIFTOOL", "")) or [shutil.which("exiftool")]
+needs_exiftool = pytest.mark.skipif(EXIFTOOL == [None], reason="no exiftool in PATH or in $MODISP_EXIFTOOL")
+
+
+def exiftool(*arguments):
+    return subprocess.run([*EXIFTOOL, *map(str, arguments)], capture_output=True, check=True).stdout
+
+
+@needs_exiftool
+def test_exiftool_finds_nothing_to_complain_of_and_takes_the_member_out(file):
+    (found,) = json.loads(
+        exiftool("-json", "-validate", "-a", "-warning", "-MPImageType", "-XMP:all", "-FileType", file)
+    )
+    assert found["Validate"] == "OK"
+    assert "Warning" not in found
+    assert (found["FileType"], found["Codec"], found["MPImageType"]) == ("JPEG", "lossless", "Undefined")
+    data = file.read_bytes()
+    assert exiftool("-b", "-MPImage2", file) == data[end_of_jpeg(data) :]
+
+
+@needs_exiftool
+def test_a_file_that_exiftool_has_edited_keeps_its_raw(tmp_path, file):
+    path = shutil.copy(file, tmp_path / "a.jpg")
+    exiftool("-overwrite_original", "-Artist=somebody", "-XMP:Rating=4", path)
+    assert path.read_bytes() != file.read_bytes()
+    assert find_member(path.read_bytes()).found_by == "index"
+    np.testing.assert_array_equal(mj.read_raw(path).image, mj.read_raw(file).image)
+    exiftool("-overwrite_original", "-all=", "-trailer:all=", path)
+    with pytest.raises(ValueError, match="expected a JPEG that carries a raw, got one without"):
+        mj.read_jpeg_with_raw(path)
+
+
 def test_tifffile_reads_exif_and_index_as_tiffs(file):
     data = file.read_bytes()
     contents = [segment.content(data) for segment in header_segments(data)]
     for start, tag, value in ((b"Exif\0\0", "Software", "modisp_jax"), (b"MPF\0", 0xB001, 2)):
         (content,) = [c for c in contents if c.startswith(start)]
         with tifffile.TiffFile(io.BytesIO(content.removeprefix(start))) as tiff:
-            assert tiff.pages[0].tags[tag].value == value
+            tags = tiff.pages[0].tags
+            assert tags[tag].value == value
+            if tag == "Software":
+                camera = tags["ExifTag"].value
+                assert camera["ColorSpace"] == 1
+                assert (camera["PixelXDimension"], camera["PixelYDimension"]) == (48, 64)
 
 
 def test_rawpy_opens_the_dng_inside(tmp_path, dng, file):
-    from modisp_jax.io.raw_container import find_member
-
     (tmp_path / "b.dng").write_bytes(find_member(file.read_bytes()).parts["dng"])
     np.testing.assert_array_equal(mj.read_raw(tmp_path / "b.dng").image, mj.read_raw(dng).image)
 
@@ -269,8 +308,6 @@ def read_or_error(path):
 
 def rewritten(path, change):
     """The file with its header changed by a function, checksums and all: what a liar would write."""
-    from modisp_jax.io.raw_container import attach, find_member, make_member
-
     data = path.read_bytes()
     member = find_member(data)
     change(member.header)

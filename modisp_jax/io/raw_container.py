@@ -79,9 +79,10 @@ def attach(picture, member, properties):
     described = make_segment(APP1, description)
     at = after_exif(picture)
     first_size = len(picture) + 4 + mpf.SIZE + len(described)
-    header_at = at + 4 + len(mpf.SIGNATURE)
+    # The index comes last: its offset counts from itself, and so stays right when EXIF or XMP before it grow.
+    header_at = at + len(described) + 4 + len(mpf.SIGNATURE)
     index = make_segment(APP2, mpf.make_index(header_at, first_size, first_size, len(member)))
-    return b"".join([picture[:at], index, described, picture[at:], member])
+    return b"".join([picture[:at], described, index, picture[at:], member])
 
 
 def _shortened(properties):

@@ -18,7 +18,7 @@ EXPONENT = 0.5
 """Of the curve: .5 makes the noise of all brightnesses equal (Anscombe); less is kinder to shadows, and costs bytes."""
 DEAD_ZONE = 0.65
 """Coefficients are rounded down up to this fraction of a step, where rounding to nearest has .5: a fifth fewer bytes
-for .2 dB."""
+for .4 dB, which at equal bytes is .4 dB better."""
 LUMA = (0.25, 0.5, 0.25)
 _OFFSETS = (1e-4, 4e-3)
 _ROWS = 256  # rows of pixels at a time; a multiple of 8
