@@ -272,7 +272,9 @@ def main(options: Options):
     }
     before = common.read_results("raw_in_jpeg").get("photos", {})
     results = {p.stem: before.get(p.stem, {}) | measure_photo(p, adapters, options.parts) for p in options.photos}
-    for part in options.parts:
+    for part in TABLES:
+        if not all(part in found for found in results.values()):
+            continue
         rows = TABLES[part](results)
         print(part, *rows, sep="\n")
         if options.write:

@@ -1,6 +1,7 @@
 """EXIF: read from raw files, written into finished pictures. Pillow does both."""
 
 import contextlib
+import fractions
 import io
 import json
 import math
@@ -111,10 +112,10 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
             if value and code not in exif:
                 exif[code] = value
         known = {
-            0x829A: metadata.exposure_time,
-            0x829D: metadata.f_number,
+            0x829A: _rational(metadata.exposure_time),
+            0x829D: _rational(metadata.f_number),
             0x8827: round(metadata.iso) if metadata.iso else None,
-            0x920A: metadata.focal_length,
+            0x920A: _rational(metadata.focal_length),
             0x9003: metadata.datetime.replace("-", ":").replace("T", " ") if metadata.datetime else None,
             0xA434: metadata.lens,
         }
@@ -132,6 +133,16 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
     if found["gps"]:
         exif.get_ifd(GPS_IFD).update(found["gps"])
     return exif
+
+
+def _rational(value):
+    """A number as EXIF's rational (Pillow would write a double), None for none."""
+    from PIL.TiffImagePlugin import IFDRational
+
+    if not value:
+        return None
+    fraction = fractions.Fraction(value).limit_denominator(1_000_000)
+    return IFDRational(fraction.numerator, fraction.denominator)
 
 
 def complete_exif(exif, size):
