@@ -22,6 +22,8 @@ _EXPORTS = {
     "fit": ("fit_look", "fit_style"),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "torch_import": ("import_torch",),
+    "raw_jpeg": ("JpegWithRaw", "read_jpeg_with_raw", "save_jpeg_with_raw", "save_published_jpeg"),
+    "raw_adapter": ("RawAdaptation", "choose_raw_adaptation", "process_raw", "restore_raw"),
     "learned_awb": (
         "camera_specific_histogram",
         "camera_specific_illuminant",

@@ -246,6 +246,8 @@ def import_torch(
     camera_specific: Path | None = None,
     camera_specific_config: Path | None = None,
     preference: Path | None = None,
+    raw_adapter: Path | None = None,
+    cie_xyz: Path | None = None,
     name: str | None = None,
     license: str = "CC BY-NC 4.0 (Samsung Electronics, 2025)",
 ) -> int:
@@ -262,6 +264,8 @@ def import_torch(
         camera_specific: Checkpoint of a camera-specific white balance.
         camera_specific_config: Its JSON, with the ranges of its inputs.
         preference: Checkpoint of the white-balance preference.
+        raw_adapter: Checkpoint of a raw-in-JPEG adapter.
+        cie_xyz: Checkpoint of the CIE XYZ net, which linearises finished photos.
         name: What the card calls the set; default: the output's name.
         license: Licence of the weights, for the card.
     """
@@ -275,6 +279,8 @@ def import_torch(
         "camera_specific": camera_specific,
         "camera_specific_config": camera_specific_config,
         "preference": preference,
+        "raw_adapter": raw_adapter,
+        "cie_xyz": cie_xyz,
     }
     return describe.import_and_save(output, sources, name=name or output.stem, license=license)
 

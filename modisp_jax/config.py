@@ -69,6 +69,10 @@ AWB_NETWORKS = ("cross_camera", "camera_specific", "preference")
 """The networks of automatic white balance, by their names in ``params["awb"]``."""
 
 
+IO_NETWORKS = ("raw_adapter", "cie_xyz")
+"""The networks of files, by their names in ``params["io"]``: raw inside the JPEG, and finished photos to XYZ."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
     """Which networks a parameter set holds; None where it lacks one. Rendering needs photofinishing."""
@@ -78,10 +82,14 @@ class PipelineConfig:
     enhance: NAFNetConfig | None = ENHANCEMENT
     awb: tuple[str, ...] = ()
     """Networks of automatic white balance, of :data:`AWB_NETWORKS` and in that order. Rendering does not use them."""
+    io: tuple[str, ...] = ()
+    """Networks of files, of :data:`IO_NETWORKS` and in that order. Rendering does not use them."""
 
     def __post_init__(self):
-        is_known = isinstance(self.awb, tuple) and self.awb == tuple(n for n in AWB_NETWORKS if n in self.awb)
-        _check(is_known, f"awb: expected a tuple of {AWB_NETWORKS} in that order, got {self.awb!r}")
+        for name, known in (("awb", AWB_NETWORKS), ("io", IO_NETWORKS)):
+            got = getattr(self, name)
+            is_known = isinstance(got, tuple) and got == tuple(n for n in known if n in got)
+            _check(is_known, f"{name}: expected a tuple of {known} in that order, got {got!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,6 +83,8 @@ def describe_params(params):
         networks["enhance"] = f"{size}, {count_params(params['enhance']):,} parameters"
     for name in config.awb:
         networks[f"awb, {name.replace('_', ' ')}"] = f"{count_params(params['awb'][name]):,} parameters"
+    for name in config.io:
+        networks[f"io, {name.replace('_', ' ')}"] = f"{count_params(params['io'][name]):,} parameters"
     return {"networks": networks, "parameters": count_params(params)}
 
 

@@ -23,8 +23,7 @@ from modisp_jax.ops.awb_histograms import (
     ratio_histogram,
     shrink,
 )
-from modisp_jax.params import param_shapes
-from modisp_jax.tree import flatten
+from modisp_jax.params import check_network
 from modisp_jax.types import as_float32, check_image
 
 RATIOS = (0.01, 100.0)
@@ -153,11 +152,7 @@ def _check_pair(image, denoised):
 
 def _check_network(params, name):
     """Raises unless ``params`` have the names and shapes of this network, rather than of another or a whole set."""
-    expected = param_shapes(PipelineConfig(None, None, None, (name,)))
-    got = {f"awb/{name}/{k}": jnp.shape(v) for k, v in flatten(params).items()} if isinstance(params, dict) else {}
-    if got != expected:
-        given = sorted(params) if isinstance(params, dict) else type(params).__name__
-        raise ValueError(f'params: expected those of one network, params["awb"]["{name}"], got {given}')
+    check_network(params, "awb", PipelineConfig(None, None, None, (name,)))
 
 
 @jax.jit

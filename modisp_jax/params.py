@@ -1,9 +1,10 @@
 """Parameter sets: how to make one, and what a given one holds.
 
 A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
-"chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}}``. Any of the
-four may be missing, and of ``awb`` any network; rendering needs ``photofinish`` and leaves the others out. Its
-configuration is read off its keys and shapes, so a parameter set needs no companion.
+"chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}, "io":
+{"raw_adapter", "cie_xyz"}}``. Any of the five may be missing, and of ``awb`` and ``io`` any network; rendering needs
+``photofinish`` and leaves the others out. Its configuration is read off its keys and shapes, so a parameter set needs
+no companion.
 """
 
 import functools
@@ -17,14 +18,17 @@ from modisp_jax.config import (
     AWB_NETWORKS,
     CHROMA_LUT_AXES,
     GRID_INPUTS,
+    IO_NETWORKS,
     NAFNetConfig,
     PhotofinishConfig,
     PipelineConfig,
 )
-from modisp_jax.nets import white_balance
+from modisp_jax.nets import linearize, raw_adapter, white_balance
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.tree import flatten, unflatten
+
+IO_MODULES = {"raw_adapter": raw_adapter, "cie_xyz": linearize}
 
 STARTS_AT_ZERO = (
     "denoise/out_conv",
@@ -35,6 +39,7 @@ STARTS_AT_ZERO = (
     "photofinish/gamma/head",
     "enhance/out_conv",
     *(f"awb/{name}" for name in white_balance.STARTS_AT_ZERO),
+    *(f"io/{net}/{name}" for net, module in IO_MODULES.items() for name in module.STARTS_AT_ZERO),
 )
 """Last layers, whose kernels start at zero so that a stage starts neutral. Not the guide's: all pixels would read the
 grid at one depth, between two nodes that then learn alike, and no gradient would ever reach the guide."""
@@ -51,6 +56,7 @@ def init_params(key, config=None):
       The nested dict of arrays that ``render`` takes. Gain 1, tone curves, LUTs and restoration networks the
       identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
       cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
+      The raw adapter changes nothing; the CIE XYZ net squares and converts.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -59,6 +65,8 @@ def init_params(key, config=None):
         for stage in FINISH_STAGES
         for name, value in stage.module.NEUTRAL.items()
     } | {f"awb/{name}": value for name, value in white_balance.NEUTRAL.items()}
+    for name, network in IO_MODULES.items():
+        neutral |= {f"io/{name}/{place}": value for place, value in network.NEUTRAL.items()}
     # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
     random = [
         name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in STARTS_AT_ZERO
@@ -98,6 +106,8 @@ def _abstract_init(config):
         params["enhance"] = restore.init(sample, config.enhance)
     if config.awb:
         params["awb"] = {name: white_balance.INIT[name]() for name in config.awb}
+    if config.io:
+        params["io"] = {name: IO_MODULES[name].init() for name in config.io}
     return params
 
 
@@ -107,7 +117,8 @@ def config_of(params):
         "denoise": nafnet_config,
         "photofinish": photofinish_config,
         "enhance": nafnet_config,
-        "awb": _awb_config,
+        "awb": functools.partial(_networks_of, "awb", AWB_NETWORKS),
+        "io": functools.partial(_networks_of, "io", IO_NETWORKS),
     }
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")
@@ -152,11 +163,11 @@ def photofinish_config(params):
     return PhotofinishConfig(rgb_lut="rgb_lut" in params, chroma_lut_axes=axes[0], grid_input=grids[0])
 
 
-def _awb_config(params):
-    """Reads off its parameters which networks of automatic white balance there are."""
-    if not isinstance(params, dict) or not params or not set(params) <= set(AWB_NETWORKS):
-        raise ValueError(f"awb: expected a dict with keys of {sorted(AWB_NETWORKS)}, got {_names(params)}")
-    return tuple(name for name in AWB_NETWORKS if name in params)
+def _networks_of(group, known, params):
+    """Reads off its parameters which networks of a group there are."""
+    if not isinstance(params, dict) or not params or not set(params) <= set(known):
+        raise ValueError(f"{group}: expected a dict with keys of {sorted(known)}, got {_names(params)}")
+    return tuple(name for name in known if name in params)
 
 
 def _names(params):
@@ -186,6 +197,15 @@ def check_params(params):
     extra = sorted(set(actual) - set(expected))
     if extra:
         raise ValueError(f"params: {extra[0]} belongs to no network of this configuration")
+
+
+def check_network(params, group, config):
+    """Raises ``ValueError`` unless ``params`` are those of the one network that ``config`` has in ``group``."""
+    (name,) = getattr(config, group)
+    expected = param_shapes(config)
+    got = {f"{group}/{name}/{k}": jnp.shape(v) for k, v in flatten(params).items()} if isinstance(params, dict) else {}
+    if got != expected:
+        raise ValueError(f'params: expected those of one network, params["{group}"]["{name}"], got {_names(params)}')
 
 
 def count_params(params):

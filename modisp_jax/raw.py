@@ -6,13 +6,15 @@ import numpy as np
 from modisp_jax.io.load import load_mosaic, load_raw
 from modisp_jax.io.saturation import estimate_saturation
 from modisp_jax.ops.demosaic import demosaic_malvar
+from modisp_jax.raw_jpeg import read_raw_of_jpeg
 from modisp_jax.types import Raw
 
 DEMOSAICING = ("libraw", "malvar")
 
 
 def read_raw(path, *, demosaic="libraw"):
-    """Reads a raw photo: any camera file that LibRaw decodes, or a 16-bit PNG with JSON in the S24 layout.
+    """Reads a raw photo: any camera file that LibRaw decodes, a 16-bit PNG with JSON in the S24 layout, or a JPEG
+    that carries a raw (:func:`modisp_jax.save_jpeg_with_raw`, or the published tool).
 
     Args:
       path: of the file.
@@ -27,6 +29,9 @@ def read_raw(path, *, demosaic="libraw"):
     """
     if demosaic not in DEMOSAICING:
         raise ValueError(f"demosaic: expected one of {DEMOSAICING}, got {demosaic!r}")
+    kept = read_raw_of_jpeg(path, demosaic=demosaic)
+    if kept is not None:
+        return kept.raw
     if demosaic == "libraw":
         file = load_raw(path)
         image = file.image

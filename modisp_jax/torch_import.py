@@ -15,6 +15,7 @@ from modisp_jax.nets.white_balance import CAPTURE
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.params import check_params, nafnet_config
 from modisp_jax.torch_file import read_state_dict
+from modisp_jax.torch_tables import AWB_TABLES, IO_TABLES, nafnet_table, photofinish_table
 from modisp_jax.tree import unflatten
 
 LAYOUTS = {
@@ -43,6 +44,11 @@ AWB_SIGNS = {
 }
 """Tensors by which a white-balance network is known; the camera-specific one has that of the preference as well."""
 
+IO_SIGNS = {"raw_adapter": "_decoder._lut_head.1.weight", "cie_xyz": "srgb2xyz_local_net.net.conv0.weight"}
+"""Tensors by which the networks of files are known."""
+
+IO_WORDS = {"raw_adapter": "raw-in-JPEG adapter", "cie_xyz": "CIE XYZ net"}
+
 BATCHES = ".num_batches_tracked"  # a counter that the published batch norms store as a buffer
 
 
@@ -55,6 +61,8 @@ def import_torch(
     camera_specific=None,
     camera_specific_config=None,
     preference=None,
+    raw_adapter=None,
+    cie_xyz=None,
 ):
     """Builds a parameter set from published ``.pth`` and ``.pt`` files.
 
@@ -69,10 +77,13 @@ def import_torch(
       camera_specific: path of a camera-specific white balance, or None.
       camera_specific_config: path of its JSON, which has its histogram's boundaries and its inputs' ranges.
       preference: path of a white-balance preference, or None.
+      raw_adapter: path of a raw-in-JPEG adapter, of either quality, or None.
+      cie_xyz: path of a CIE XYZ net, the linearisation of finished photos, or None.
 
     Returns:
-      Nested dict with the keys ``denoise``, ``photofinish``, ``enhance`` for the paths given, and ``awb`` with
-      ``cross_camera``, ``camera_specific``, ``preference``. ``render`` needs at least ``photofinish``.
+      Nested dict with the keys ``denoise``, ``photofinish``, ``enhance`` for the paths given, ``awb`` with
+      ``cross_camera``, ``camera_specific``, ``preference``, and ``io`` with ``raw_adapter``, ``cie_xyz``. ``render``
+      needs at least ``photofinish``.
 
     Raises:
       ValueError: a file is no checkpoint, or is one of another network; the message names the first difference.
@@ -94,10 +105,14 @@ def import_torch(
         _checked(camera_specific, {"awb": {"camera_specific": networks["camera_specific"]}})
     if networks:
         params["awb"] = networks
+    paths = {"raw_adapter": raw_adapter, "cie_xyz": cie_xyz}
+    networks = {name: import_io(name, path) for name, path in paths.items() if path is not None}
+    if networks:
+        params["io"] = networks
     if not params:
         raise ValueError(
-            "expected at least one checkpoint: denoiser, photofinishing, enhancement, cross_camera, camera_specific or "
-            "preference"
+            "expected at least one checkpoint: denoiser, photofinishing, enhancement, cross_camera, camera_specific, "
+            "preference, raw_adapter or cie_xyz"
         )
     return params
 
@@ -121,6 +136,9 @@ def recognise(state):
     for name, sign in AWB_SIGNS.items():
         if sign in state:
             return f"white balance, {name.replace('_', ' ')}"
+    for name, sign in IO_SIGNS.items():
+        if sign in state:
+            return IO_WORDS[name]
     return "a network that this package does not import"
 
 
@@ -129,7 +147,7 @@ def import_nafnet(path):
     state = read_state_dict(path)
     if "in_layer.weight" not in state:
         raise ValueError(f"{path}: expected a NAFNet (in_layer.weight, ...), got {next(iter(state))}, ...")
-    params = _convert(path, state, _nafnet_table(_published_nafnet_config(path, state)))
+    params = _convert(path, state, nafnet_table(_published_nafnet_config(path, state)))
     return _checked(path, {"denoise": params})["denoise"]
 
 
@@ -142,7 +160,7 @@ def import_photofinish(path):
     mesh = _laid_out(path, MESH, state.pop(MESH), "chroma_lut")
     if mesh.shape != (24, 24, 2) or not np.allclose(mesh, identity_chroma_lut(), atol=1e-6):
         raise ValueError(f"{path}: {MESH}: expected the mesh of 24 x 24 chroma centres")
-    params = _convert(path, state, _photofinish_table(config))
+    params = _convert(path, state, photofinish_table(config))
     return _checked(path, {"photofinish": params})["photofinish"]
 
 
@@ -158,6 +176,20 @@ def import_awb(name, path):
     state = {key: tensor for key, tensor in state.items() if not key.endswith(BATCHES)}
     params = _convert(path, state, AWB_TABLES[name]())
     return params if name == "camera_specific" else _checked(path, {"awb": {name: params}})["awb"][name]
+
+
+def import_io(name, path):
+    """Imports one of the networks of files: the raw-in-JPEG adapter or the CIE XYZ net."""
+    state = read_state_dict(path)
+    sign = IO_SIGNS[name]
+    if sign not in state:
+        raise ValueError(
+            f"{path}: expected a checkpoint of {IO_WORDS[name]} ({sign}, ...), got one of {recognise(state)} "
+            f"({next(iter(state))}, ...)"
+        )
+    state = {key: tensor for key, tensor in state.items() if not key.endswith(BATCHES)}
+    params = _convert(path, state, IO_TABLES[name]())
+    return _checked(path, {"io": {name: params}})["io"][name]
 
 
 def _read_ranges(path):
@@ -223,20 +255,6 @@ def _checked(path, params):
     return params
 
 
-def _affine(name, place, layout):
-    """Rows of a layer with weight and bias."""
-    return [(f"{name}.weight", f"{place}/kernel", layout), (f"{name}.bias", f"{place}/bias", "vector")]
-
-
-def _norm(name, place):
-    return [(f"{name}.weight", f"{place}/scale", "vector"), (f"{name}.bias", f"{place}/bias", "vector")]
-
-
-def _batch_norm(name, place):
-    measured = {"running_mean": "mean", "running_var": "variance"}
-    return _norm(name, place) + [(f"{name}.{theirs}", f"{place}/{ours}", "vector") for theirs, ours in measured.items()]
-
-
 def _published_nafnet_config(path, state):
     """Reads width and block counts off the published names."""
 
@@ -254,132 +272,3 @@ def _published_nafnet_config(path, state):
         )
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: no NAFNet of a known shape ({error})") from None
-
-
-def _nafnet_table(config):
-    table = _affine("in_layer", "in_conv", "conv") + _affine("out_layer", "out_conv", "conv")
-    for level in range(config.levels):
-        table += _affine(f"down_layers.{level}", f"down{level}", "conv")
-        table += [(f"up_layers.{level}.0.weight", f"up{level}/expand/kernel", "conv")]
-        for block in range(config.encoder_blocks[level]):
-            table += _nafnet_block(f"encoder_blocks.{level}.{block}", f"encoder{level}_block{block}")
-        for block in range(config.decoder_blocks[level]):
-            table += _nafnet_block(f"decoder_blocks.{level}.{block}", f"decoder{level}_block{block}")
-    for block in range(config.middle_blocks):
-        table += _nafnet_block(f"middle_blocks.{block}", f"middle_block{block}")
-    return table
-
-
-def _nafnet_block(name, place):
-    layers = {"conv1": "expand1", "sca.1": "attention", "conv3": "project1", "conv4": "expand2", "conv5": "project2"}
-    table = [row for theirs, ours in layers.items() for row in _affine(f"{name}.{theirs}", f"{place}/{ours}", "conv")]
-    table += _affine(f"{name}.conv2", f"{place}/depthwise", "depthwise")
-    table += _norm(f"{name}.norm1", f"{place}/norm1") + _norm(f"{name}.norm2", f"{place}/norm2")
-    return table + [(f"{name}.{scale}", f"{place}/{scale}", "vector") for scale in ("beta", "gamma")]
-
-
-def _convs(name, place, layers):
-    """Rows of the numbered convolutions of a sequence: ``layers`` from number to our name."""
-    return [row for i, ours in layers.items() for row in _affine(f"{name}.{i}", f"{place}/{ours}", "conv")]
-
-
-def _mbconv(name, place):
-    branches = {"_branch1.1": "near", "_branch2.1": "dilated", "_branch3.1": "wide"}
-    table = [row for b, ours in branches.items() for row in _affine(f"{name}.{b}", f"{place}/{ours}", "depthwise")]
-    return table + _affine(f"{name}._fuse", f"{place}/mix", "conv")
-
-
-def _attention(name, place):
-    convs = {"_conv1": "reduce", "_conv_h": "rows", "_conv_w": "columns"}
-    table = [(f"{name}.{theirs}.weight", f"{place}/{ours}/kernel", "conv") for theirs, ours in convs.items()]
-    return table + _norm(f"{name}._n1", f"{place}/norm")
-
-
-def _stem(name, place):
-    table = _affine(f"{name}.0", f"{place}/stem/conv", "conv") + _norm(f"{name}.1", f"{place}/stem/norm")
-    table += _mbconv(f"{name}.3", f"{place}/stem/mbconv")
-    return table + _attention(f"{name}.4", f"{place}/stem/attention")
-
-
-def _photofinish_table(config):
-    table = []
-    for stage in ("gain", "gamma"):
-        name = f"_{stage}_net._{stage}_net._net"
-        table += _stem(name, stage) + _convs(name, stage, {5: "conv1", 8: "conv2"})
-        table += _affine(f"{name}.12", f"{stage}/head", "linear")
-
-    name = "_gtm_net._gtm_net"
-    table += _stem(name, "gtm") + _convs(name, "gtm", {5: "conv1", 7: "conv2", 10: "conv3", 13: "conv4"})
-    table += _affine(f"{name}.17", "gtm/head", "linear")
-
-    for scale in ("low", "mid", "high"):
-        name, place = f"_ltm_net._guide_conv._guide_conv_{scale}", f"ltm/guide/{scale}"
-        table += _stem(name, place) + _convs(name, place, {5: "conv1", 7: "conv2", 9: "conv3", 11: "mix"})
-    table += _convs("_ltm_net._guide_conv._fusion", "ltm/guide", {0: "fuse", 2: "head"})
-
-    name, place = "_ltm_net._grid_net", "ltm/grid"
-    table += _stem(name, place) + _convs(name, place, {5: "conv1", 7: "conv2", 11: "conv3", 14: "head"})
-    table += _norm(f"{name}.8", f"{place}/norm2") + _norm(f"{name}.12", f"{place}/norm3")
-
-    table += _chroma_table()
-    if config.rgb_lut:
-        table += [("_3d_lut._lut", "rgb_lut/table", "rgb_lut")]
-    return table
-
-
-def _chroma_table():
-    table = [("_lut_net._base_lut", "chroma/base_lut_crcb", "chroma_lut")]
-    table += _convs("_lut_net._hist_net", "chroma", {0: "hist_conv1", 3: "hist_conv2", 5: "hist_mix"})
-    table += _norm("_lut_net._hist_net.1", "chroma/hist_norm")
-    for half, place in (("enc", "chroma/encoder"), ("dec", "chroma/decoder")):
-        name = f"_lut_net._{half}"
-        table += _affine(f"{name}1.0", f"{place}/conv1", "conv") + _norm(f"{name}1.1", f"{place}/norm")
-        table += _affine(f"{name}2.0", f"{place}/conv2", "conv") + _mbconv(f"{name}2.2", f"{place}/mbconv")
-        table += _affine(f"{name}3.0", f"{place}/conv3", "conv")
-    table += _attention("_lut_net._coord_attn", "chroma/attention")
-    table += _convs("_lut_net._out", "chroma", {0: "head"})
-
-    name, place = "_lut_net._y_net", "chroma/luminance"
-    table += _convs(name, place, {0: "conv1", 6: "conv2"}) + _norm(f"{name}.1", f"{place}/norm")
-    table += _attention(f"{name}.3", f"{place}/attention") + _mbconv(f"{name}.4", f"{place}/mbconv")
-    return table + _affine(f"{name}.10", f"{place}/head", "linear")
-
-
-def _cross_camera_table():
-    table = _u_net_stage("_bottleneck", "bottleneck")
-    for level in range(4):
-        table += _u_net_stage(f"_encoder._blocks.{level}", f"encoder{level}")
-        for decoder in ("bias", "filter"):
-            table += _u_net_stage(f"_{decoder}_decoder._blocks.{level}", f"{decoder}/stage{level}")
-    for level in (0, 2):
-        table += _batch_norm(f"_encoder._blocks.{level}._conv2._norm_layer", f"encoder{level}/norm")
-    for decoder in ("bias", "filter"):
-        table += _affine(f"_{decoder}_decoder._final_conv._conv", f"{decoder}/head", "conv")
-    return table
-
-
-def _u_net_stage(name, place):
-    return [row for conv in ("conv1", "conv2") for row in _affine(f"{name}._{conv}._conv", f"{place}/{conv}", "conv")]
-
-
-def _camera_specific_table():
-    table = [row for i in (1, 2, 3) for row in _affine(f"_hist_net._conv{i}", f"conv{i}", "conv")]
-    layers = {"_hist_net._fc": "seen", "_feature_to_latent": "capture"}
-    return table + _linears(layers | {"_fc1": "linear1", "_fc2": "linear2", "_fc3": "linear3", "_fc4": "head"})
-
-
-def _preference_table():
-    return _linears({"_fc1": "linear1", "_fc2": "linear2", "_fc3": "linear3", "_fc4": "head"})
-
-
-def _linears(layers):
-    """Rows of linear layers, theirs to ours, and of the one batch norm among them."""
-    table = [row for theirs, ours in layers.items() for row in _affine(theirs, ours, "linear")]
-    return table + _batch_norm("_bn1", "norm")
-
-
-AWB_TABLES = {
-    "cross_camera": _cross_camera_table,
-    "camera_specific": _camera_specific_table,
-    "preference": _preference_table,
-}

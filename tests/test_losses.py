@@ -15,7 +15,8 @@ from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.nets.vgg import layer_names
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
-from modisp_jax.torch_import import _photofinish_table, import_photofinish
+from modisp_jax.torch_import import import_photofinish
+from modisp_jax.torch_tables import photofinish_table
 from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, FinishedStages, Look
 from tests.samples import EXTREMES, photo
@@ -289,7 +290,7 @@ def test_five_training_steps(vectors, shared):
         update, state = optimiser.update(gradient, state, params)
         return optax.apply_updates(params, update), state, terms, gradient
 
-    places = {theirs: ours for theirs, ours, _ in _photofinish_table(mj.PhotofinishConfig(chroma_lut_axes="crcb"))}
+    places = {theirs: ours for theirs, ours, _ in photofinish_table(mj.PhotofinishConfig(chroma_lut_axes="crcb"))}
     state, worst = optimiser.init(params), {}
     for number, expected in enumerate(published["steps"]):
         params, state, terms, gradient = step(params, state, batch["lsrgb"], batch["srgb"])

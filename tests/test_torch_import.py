@@ -8,7 +8,8 @@ from modisp_jax.config import ENHANCEMENT, PipelineConfig
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.params import count_params, param_shapes
 from modisp_jax.torch_file import read_state_dict
-from modisp_jax.torch_import import MESH, _nafnet_table, _photofinish_table, import_torch, recognise
+from modisp_jax.torch_import import MESH, import_torch, recognise
+from modisp_jax.torch_tables import nafnet_table, photofinish_table
 from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY, numbered_params
 from tests.torch_files import write_checkpoint
@@ -38,13 +39,13 @@ def published(network, table):
 
 def nafnet_state(config):
     params = numbers(PipelineConfig(config, None, None))
-    return params, published(params["denoise"], _nafnet_table(config))
+    return params, published(params["denoise"], nafnet_table(config))
 
 
 def photofinish_state(lut):
     config = mj.PhotofinishConfig(lut, "crcb")
     params = numbers(PipelineConfig(None, config, None))
-    state = published(params["photofinish"], _photofinish_table(config))
+    state = published(params["photofinish"], photofinish_table(config))
     return params, state | {MESH: np.moveaxis(np.asarray(identity_chroma_lut()), -1, 0)[None]}
 
 

@@ -9,7 +9,8 @@ import pytest
 import modisp_jax as mj
 from modisp_jax import cli, describe
 from modisp_jax.config import AWB_NETWORKS, PhotofinishConfig, PipelineConfig
-from modisp_jax.torch_import import AWB_TABLES, BATCHES, import_torch, recognise
+from modisp_jax.torch_import import BATCHES, import_torch, recognise
+from modisp_jax.torch_tables import AWB_TABLES
 from modisp_jax.tree import flatten
 from tests.samples import numbered_params, raw
 from tests.test_torch_import import assert_equal, numbers

@@ -11,6 +11,7 @@ from modisp_jax.io.dng_tags import CFA, COLOR_LETTERS, LINEAR_RAW
 from modisp_jax.io.images import ImageError, replacing
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
+_LONGEST_LJPEG_SIDE = 65500
 _SMALLEST = 22  # LibRaw takes smaller images for thumbnails
 
 
@@ -45,8 +46,9 @@ def write_dng(
     focal_length=None,
     datetime=None,
     extra_tags=(),
+    compression=None,
 ):
-    """Writes an uncompressed DNG file and returns ``path``; what is None gets no tag.
+    """Writes a DNG file and returns ``path``; what is None gets no tag.
 
     Args:
       pixels: uint16, [H, W] a mosaic or [H, W, 3 or 4] a linear image, the whole sensor.
@@ -61,6 +63,7 @@ def write_dng(
       default_crop: (top, left, height, width) within the active area.
       iso, exposure_time (s), f_number, focal_length (mm), datetime ("YYYY:MM:DD HH:MM:SS"): of the exposure.
       extra_tags: (code, type, count, value, True) as tifffile's ``extratags``.
+      compression: None, or ``"ljpeg"``: one strip of lossless JPEG (ITU-T T.81, annex H).
 
     The file appears under its name only when it is complete. Raises ``ImageError``.
     """
@@ -107,12 +110,19 @@ def write_dng(
         _numbers(36867, _ASCII, datetime),
         _numbers(42036, _ASCII, lens),
     ]
+    if compression not in (None, "ljpeg"):
+        raise ImageError(f'{path}: expected compression None or "ljpeg", got {compression!r}')
     import tifffile
 
+    data, options = pixels, {}
+    if compression == "ljpeg":
+        data = iter([encode_ljpeg(pixels)])
+        options = {"shape": pixels.shape, "dtype": pixels.dtype, "compression": 7, "bitspersample": 16}
     with replacing(path) as temporary:
         tifffile.imwrite(
             temporary,
-            pixels,
+            data,
+            **options,
             photometric=LINEAR_RAW if linear else CFA,
             planarconfig="contig" if linear else None,
             rowsperstrip=pixels.shape[0],
@@ -121,6 +131,22 @@ def write_dng(
             extratags=[tag for tag in tags if tag is not None] + list(extra_tags),
         )
     return path
+
+
+def encode_ljpeg(pixels):
+    """Lossless JPEG of uint16 [H, W] or [H, W, 3], predictor 7: the mean of the neighbours above and to the left.
+
+    A mosaic goes as two components of half the width, two rows side by side in one, so that a sample's neighbours are
+    of its own colour; readers of DNG fill the strip row by row whatever the JPEG's width. On real files that makes a
+    third less than a plain image of one component.
+    """
+    import imagecodecs
+
+    if pixels.ndim == 2:
+        height, width = pixels.shape
+        if height % 2 == 0 and width % 2 == 0 and width <= _LONGEST_LJPEG_SIDE:
+            pixels = pixels.reshape(height // 2, width, 2)
+    return imagecodecs.jpeg_encode(np.ascontiguousarray(pixels), lossless=True, bitspersample=16, predictor=7)
 
 
 def _numbers(code, kind, value):

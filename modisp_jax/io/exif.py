@@ -1,14 +1,19 @@
 """EXIF: read from raw files, written into finished pictures. Pillow does both."""
 
 import contextlib
+import fractions
 import io
 import json
 import math
+import struct
 import warnings
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 USER_COMMENT = 0x9286
+_YCBCR_POSITIONING = 0x0213
+_UNDEFINED = (0x8828, 0x9000, 0x9101, 0x927C, 0x9286, 0xA000, 0xA300, 0xA301, 0xA302, 0xA30B)
+_SIGNED = (0x9201, 0x9203, 0x9204)
 _ASCII = b"ASCII\0\0\0"
 
 # What a finished picture keeps of the raw's directories. Not kept: layout (sizes, strips), MakerNote (its offsets
@@ -107,10 +112,10 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
             if value and code not in exif:
                 exif[code] = value
         known = {
-            0x829A: metadata.exposure_time,
-            0x829D: metadata.f_number,
+            0x829A: _rational(metadata.exposure_time),
+            0x829D: _rational(metadata.f_number),
             0x8827: round(metadata.iso) if metadata.iso else None,
-            0x920A: metadata.focal_length,
+            0x920A: _rational(metadata.focal_length),
             0x9003: metadata.datetime.replace("-", ":").replace("T", " ") if metadata.datetime else None,
             0xA434: metadata.lens,
         }
@@ -128,6 +133,51 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
     if found["gps"]:
         exif.get_ifd(GPS_IFD).update(found["gps"])
     return exif
+
+
+def _rational(value):
+    """A number as EXIF's rational (Pillow would write a double), None for none."""
+    from PIL.TiffImagePlugin import IFDRational
+
+    if not value:
+        return None
+    fraction = fractions.Fraction(value).limit_denominator(1_000_000)
+    return IFDRational(fraction.numerator, fraction.denominator)
+
+
+def complete_exif(exif, size):
+    """Adds what Exif 2.32 requires of a JPEG of ``size`` (height, width) in sRGB, where it is missing."""
+    required = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0xA001: 1, 0xA002: size[1], 0xA003: size[0]}
+    camera = exif.get_ifd(EXIF_IFD)
+    camera.update({code: value for code, value in required.items() if code not in camera})
+    exif[_YCBCR_POSITIONING] = 1  # centred
+
+
+def exif_bytes(exif):
+    """EXIF as Pillow writes it, ``Exif\\0\\0`` and a TIFF, but with the types that Exif 2.32 asks for.
+
+    Pillow writes bytes as BYTE, where Exif wants UNDEFINED, and positive exposure bias as RATIONAL, not SRATIONAL.
+    """
+    data = bytearray(exif.tobytes())
+    start = 6 if data.startswith(b"Exif\0\0") else 0
+    order = "<" if data[start : start + 2] == b"II" else ">"
+    directory = struct.unpack_from(f"{order}I", data, start + 4)[0]
+    found = dict(_entries(data, start, directory, order))
+    if EXIF_IFD not in found:
+        return bytes(data)
+    directory = struct.unpack_from(f"{order}I", data, found[EXIF_IFD] + 8)[0]
+    for code, at in _entries(data, start, directory, order):
+        kind = struct.unpack_from(f"{order}H", data, at + 2)[0]
+        if (kind == 1 and code in _UNDEFINED) or (kind == 5 and code in _SIGNED):
+            struct.pack_into(f"{order}H", data, at + 2, {1: 7, 5: 10}[kind])
+    return bytes(data)
+
+
+def _entries(data, start, directory, order):
+    """(tag's code, where the entry stands) of a directory of the TIFF at ``start``."""
+    count = struct.unpack_from(f"{order}H", data, start + directory)[0]
+    for at in range(start + directory + 2, start + directory + 2 + 12 * count, 12):
+        yield struct.unpack_from(f"{order}H", data, at)[0], at
 
 
 def read_settings(path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION
+from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes
 
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _DEFAULT_BITS = {"jpeg": 8, "png": 8, "tiff": 16}
@@ -178,7 +178,8 @@ def _write_jpeg(path, pixels, quality, exif):
     options = {"icc_profile": srgb_profile(), "quality": int(quality)}
     options["subsampling"] = 0 if quality >= 90 else 2  # 4:4:4, 4:2:0
     if exif is not None:
-        options["exif"] = exif.tobytes()
+        complete_exif(exif, pixels.shape[:2])
+        options["exif"] = exif_bytes(exif)
     try:
         Image.fromarray(pixels).save(path, format="jpeg", **options)
     except ValueError as cause:  # EXIF of more than 64 KB

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from modisp_jax.io.dng_color import CameraProfile
+from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.io.exif import number, read_exif, text
 
 
@@ -54,6 +54,80 @@ class RawMetadata:
     def to_dict(self):
         """The same as plain dicts, lists, strings and numbers, fit for JSON (NaN and infinity become None)."""
         return _json_safe(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, found):
+        """The metadata that :meth:`to_dict` made ``found`` of; names that it does not know are left out.
+
+        Raises ``ValueError`` for values of another kind.
+        """
+        if not isinstance(found, dict):
+            raise ValueError(f"expected metadata as names and values, got {type(found).__name__}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in found.items() if name in known}
+        try:
+            return cls(**{name: _restored(name, value) for name, value in values.items()})
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise ValueError(f"expected metadata of a raw file, got: {error}") from None
+
+
+_TEXTS = ("make", "model", "unique_camera_model", "lens", "datetime", "pattern", "format")
+_NUMBERS = ("iso", "exposure_time", "f_number", "focal_length", "baseline_exposure")
+_OPTIONAL = (*_TEXTS[:5], *_NUMBERS[:4], "default_crop")
+_TUPLES = {"size": 2, "default_crop": 4, "black": None, "white": None, "neutral": 3}
+
+
+def _restored(name, value):
+    """A field's value from what JSON made of it."""
+    if name == "color":
+        return _profile(value)
+    if name == "warnings":
+        return tuple(str(item) for item in value)
+    if value is None and name in _OPTIONAL:
+        return None
+    if name in _TEXTS and isinstance(value, str):
+        return value
+    if name in _NUMBERS and _is_number(value):
+        return value
+    if name == "orientation" and value in range(1, 9):
+        return value
+    is_list = name in _TUPLES and isinstance(value, list) and all(_is_number(item) for item in value)
+    if is_list and len(value) == (_TUPLES[name] or len(value)):
+        return tuple(value)
+    raise ValueError(f"{name}: expected metadata of a raw file, got {value!r}")
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _profile(found):
+    calibrations = [
+        Calibration(
+            cct=float(item["cct"]),
+            color_matrix=_array(item["color_matrix"], (3, 3)),
+            forward_matrix=_array(item["forward_matrix"], (3, 3)),
+            camera_calibration=_array(item["camera_calibration"], (3, 3)),
+            illuminant_code=item["illuminant_code"],
+            illuminant_xy=None if item["illuminant_xy"] is None else tuple(map(float, item["illuminant_xy"])),
+        )
+        for item in found["calibrations"][:3]
+    ]
+    return CameraProfile(
+        tuple(calibrations),
+        analog_balance=_array(found["analog_balance"], (3,)),
+        noise_profile=_array(found["noise_profile"], (3, 2)),
+        source=str(found["source"]),
+    )
+
+
+def _array(value, shape):
+    if value is None:
+        return None
+    array = np.asarray(value, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"color: expected finite numbers of shape {shape}, got {value!r}")
+    return array
 
 
 def _json_safe(value):

@@ -171,6 +171,17 @@ class GroupNorm(nn.Module):
         return (centered * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape) * scale + bias
 
 
+class BatchNorm(nn.Module):
+    """Normalises each channel by statistics of the training data (eps 1e-5), then scales and shifts."""
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (x.shape[-1],)
+        scale, bias = self.param("scale", zeros, shape), self.param("bias", zeros, shape)
+        mean, variance = (jax.lax.stop_gradient(self.param(name, zeros, shape)) for name in ("mean", "variance"))
+        return (x - mean) * (jax.lax.rsqrt(jnp.maximum(variance, 0.0) + 1e-5) * scale) + bias
+
+
 class MBConv(nn.Module):
     """Three depthwise branches (3x3, 3x3 dilated by 2, 5x5), each activated, summed, then mixed by a 1x1."""
 

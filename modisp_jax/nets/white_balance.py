@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.nets.layers import INIT_KEY, Conv, Linear, leaky_relu, zeros
+from modisp_jax.nets.layers import INIT_KEY, BatchNorm, Conv, Linear, leaky_relu
 from modisp_jax.numerics import clip
 from modisp_jax.ops.awb_histograms import BINS
 from modisp_jax.resample import resize_bilinear
@@ -22,17 +22,6 @@ FEATURES = 10
 
 LOG_STEP = 5.7 / BINS
 """What one bin of the probability map stands for in log chroma; its histogram's bins are 5.7 / 47 apart."""
-
-
-class BatchNorm(nn.Module):
-    """Normalises each channel by statistics of the training data (eps 1e-5), then scales and shifts."""
-
-    @nn.compact
-    def __call__(self, x):
-        shape = (x.shape[-1],)
-        scale, bias = self.param("scale", zeros, shape), self.param("bias", zeros, shape)
-        mean, variance = (jax.lax.stop_gradient(self.param(name, zeros, shape)) for name in ("mean", "variance"))
-        return (x - mean) * (jax.lax.rsqrt(jnp.maximum(variance, 0.0) + 1e-5) * scale) + bias
 
 
 def _instance_norm(x):
