@@ -27,9 +27,9 @@ def read_exif(path):
         head = file.read(4)
         if head in (b"II*\0", b"MM\0*"):
             file.seek(0)
-            return _directories(lambda exif: exif.load_from_fp(file))
+            return directories_of(lambda exif: exif.load_from_fp(file))
     data = _exif_of_preview(path)
-    return _directories(lambda exif: exif.load(data)) if data else {"image": {}, "exif": {}, "gps": {}}
+    return directories_of(lambda exif: exif.load(data)) if data else directories_of(None)
 
 
 def _exif_of_preview(path):
@@ -50,11 +50,17 @@ def _exif_of_preview(path):
     return None
 
 
-def _directories(load):
+def directories_of(load):
+    """``{"image": {code: value}, "exif": ..., "gps": ...}`` of a Pillow ``Exif`` that ``load(exif)`` fills; or None.
+
+    What is read before any damage is kept.
+    """
     from PIL import Image
 
     exif = Image.Exif()
     found = {"image": {}, "exif": {}, "gps": {}}
+    if load is None:
+        return found
     with warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
         warnings.simplefilter("ignore")
         with contextlib.suppress(Exception):  # any damage in the directories: keep what was read before it
