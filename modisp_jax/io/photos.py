@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from modisp_jax.io.color_profiles import adobe_rgb_to_srgb, profile_name, profile_space, to_srgb
-from modisp_jax.io.exif import directories_of
+from modisp_jax.io.exif import directories_of, text
 from modisp_jax.io.images import ImageError
 from modisp_jax.io.metadata import RawMetadata, capture_of
 
@@ -23,7 +23,7 @@ LONGEST_SIDE = 2**17
 KINDS = "JPEG, PNG, TIFF, WebP, AVIF or HEIF"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_INTEROP_IFD, _COLOR_SPACE = 0xA005, 0xA001
+_COLOR_SPACE, _INDEX = 0xA001, 0x0001
 _LOCK = threading.Lock()  # for Pillow's limit, which is one for all
 
 
@@ -261,7 +261,4 @@ def _as_rgb(pixels):
 
 def _says_adobe_rgb(found):
     """Whether EXIF names DCF's optional colour space: interoperability R03 of an uncalibrated picture."""
-    exif = found["exif"]
-    interop = exif.get(_INTEROP_IFD)
-    index = interop.get(1) if isinstance(interop, dict) else None
-    return exif.get(_COLOR_SPACE) in (2, 0xFFFF) and str(index or "").strip("\0 ") == "R03"
+    return found["exif"].get(_COLOR_SPACE) in (2, 0xFFFF) and text(found["interop"].get(_INDEX)) == "R03"
