@@ -44,7 +44,7 @@ class Options:
 
     shared: Path = HERE.parents[1] / "shared"
     """Folder with data/photos/val, data/raw, data/tables and reference/weights."""
-    size: tuple[int, int] = (384, 512)
+    size: tuple[int, int] = (288, 384)
     """Height and width to which pictures, lying down, are brought: scaled by areas, and their middle."""
     photos: int = 12
     """How many photos of val."""
@@ -97,6 +97,10 @@ def fill(picture, size):
     return np.clip(picture[top : top + size[0], left : left + size[1]], 0, 1)
 
 
+ALL = ("natural", "neutral", "published")
+"""What renders."""
+
+
 def methods(sets, renderer):
     """Name to a function from a photo to a raw, for what is rendered by ``renderer``."""
 
@@ -120,17 +124,18 @@ def methods(sets, renderer):
 def round_trips(photos, sets):
     """{method: {renderer, what: dB}}, means and minima over the photos."""
     rows = {}
-    for renderer in ("natural", "neutral", "published"):
+    everywhere = ("sRGB curve", "curve", "published network", "inverse")
+    for renderer in ALL:
         for name, method in methods(sets, renderer).items():
-            if renderer == "neutral" and name.endswith("undone"):
-                continue  # neutral has no enhancement
+            if renderer != "natural" and name not in everywhere:
+                continue
             found = [float(psnr(mj.render(sets[renderer], method(y), edits=PLAIN), y)) for y in photos]
             rows.setdefault(name, {}).update(
-                {f"{renderer}, mean": round(np.mean(found), 1), f"{renderer}, least": round(min(found), 1)}
+                {f"{renderer}, mean": round(float(np.mean(found)), 1), f"{renderer}, least": round(min(found), 1)}
             )
     denoised = [float(psnr(mj.render(sets["natural"], methods(sets, "natural")["inverse"](y)), y)) for y in photos]
     rows["inverse, rendered with denoising"] = {
-        "natural, mean": round(np.mean(denoised), 1),
+        "natural, mean": round(float(np.mean(denoised)), 1),
         "natural, least": round(min(denoised), 1),
     }
     return rows

@@ -28,10 +28,11 @@ from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.photos import read_photo
 from modisp_jax.nets.linearize import CieXyzNet
 from modisp_jax.numerics import clip01
+from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import check_network, config_of
 from modisp_jax.pipeline import MIN_SIDE, render
 from modisp_jax.types import Edits, Raw, check_image
-from modisp_jax.unprocess import scene_linear, to_camera
+from modisp_jax.unprocess import scene_linear
 
 METHODS = ("inverse", "curve", "cie_xyz")
 
@@ -49,12 +50,23 @@ PUBLISHED_LIGHT = (5000.0, 0.0)
 PUBLISHED_LONG_SIDE = 2000
 
 
+LIMITS = (
+    ("iterations", 1, 100),
+    ("coarse", 16, 65536),
+    ("rate", 0.0, 2.0),
+    ("exposure", 0.0, 8.0),
+    ("contrast", 0.0, 1.0),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class LinearizeConfig:
     """Static options of :func:`linearize`."""
 
     iterations: int = 6
-    """Renderings of ``inverse``; each costs about a rendering without denoising."""
+    """Renderings of ``inverse``; each costs about a rendering without denoising. Half as many for large photos."""
+    coarse: int = 1024
+    """Long side in pixels at which photos of more than twice that are solved first."""
     rate: float = 0.7
     """Share of the difference to the photo, in sRGB values, that an iteration adds to the light, in sRGB values."""
     exposure: float = 0.9
@@ -70,7 +82,7 @@ class LinearizeConfig:
     bilinear, half-pixel centres."""
 
     def __post_init__(self):
-        for name, low, high in (("iterations", 1, 100), ("rate", 0.0, 2.0), ("exposure", 0.0, 8.0), ("contrast", 0, 1)):
+        for name, low, high in LIMITS:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}")
@@ -84,6 +96,7 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
 
         E(x) <- E(x) + rate (y - F(x)),    keeping the x of the least mean |F(x) - y|^2.
 
+    Large photos are solved small first; guided upsampling takes the light found to full size for a start.
     ``F`` is ``render`` with ``params``, without the denoiser: a finished photo has been denoised, and x could only undo
     that by noise. So render the result with ``Edits(denoise=0)``.
     ``curve`` is a fixed curve, :func:`modisp_jax.unprocess.scene_linear`, and needs no parameters.
@@ -117,13 +130,13 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
     srgb = jnp.asarray(srgb, jnp.float32)
     if method == "cie_xyz":
         return _by_cie_xyz(srgb, params, metadata, profile, config)
-    camera = _camera(profile, xyz_to_neutral(D65, profile), 6504.0)
+    neutral = xyz_to_neutral(D65, profile)
+    camera = _camera(profile, neutral, 6504.0)
     if method == "curve":
         linear = _curve(srgb, config)
     else:
         linear = _inverse(_finishing(params, config), srgb, camera, config)
-    image = to_camera(linear, camera.illuminant, camera.ccm) * jnp.max(camera.saturation)
-    return _finish(dataclasses.replace(camera, image=image), metadata, profile)
+    return _finish(_taken(linear, camera), neutral, metadata, profile)
 
 
 def read_photo_as_raw(path, *, method="inverse", params=None, profile=PROFILE, config=LinearizeConfig()):
@@ -154,12 +167,10 @@ def _camera(profile, neutral, cct):
     return Raw(None, light, jnp.asarray(ccm, jnp.float32), light)
 
 
-def _finish(raw, metadata, profile):
+def _finish(raw, neutral, metadata, profile):
     """The raw with metadata that say what its colours are."""
     metadata = RawMetadata(format="photo") if metadata is None else metadata
-    neutral = np.asarray(raw.illuminant, np.float64)
-    neutral = tuple((neutral / neutral[1]).tolist())
-    own = {"size": raw.image.shape[:2], "neutral": neutral, "color": profile}
+    own = {"size": raw.image.shape[:2], "neutral": tuple(neutral.tolist()), "color": profile}
     return dataclasses.replace(raw, metadata=dataclasses.replace(metadata, **own))
 
 
@@ -174,8 +185,11 @@ def _finishing(params, config):
 
 def _inverse(params, srgb, camera, config):
     """Linear sRGB [H, W, 3] of which rendering makes ``srgb``, as nearly as it was found."""
-    srgb = clip01(srgb)
-    start = _curve(srgb, config)
+    srgb, iterations = clip01(srgb), config.iterations
+    if max(srgb.shape[:2]) > 2 * config.coarse:
+        start, iterations = _start_small(params, srgb, camera, config), (iterations + 1) // 2
+    else:
+        start = _curve(srgb, config)
     state = start, start, jnp.asarray(jnp.inf, jnp.float32)
 
     def step(state):
@@ -184,17 +198,29 @@ def _inverse(params, srgb, camera, config):
 
     leaves = jax.tree.leaves((params, srgb))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):  # compiled once rather than for each iteration
-        state, _ = jax.lax.scan(lambda state, _: (step(state), None), state, length=config.iterations)
+        state, _ = jax.lax.scan(lambda state, _: (step(state), None), state, length=iterations)
     else:
-        for _ in range(config.iterations):
+        for _ in range(iterations):
             state = step(state)
     return state[1]
 
 
+def _start_small(params, srgb, camera, config):
+    """Linear sRGB [H, W, 3] by way of a smaller photo."""
+    scale = config.coarse / max(srgb.shape[:2])
+    size = [max(MIN_SIDE, round(n * scale)) for n in srgb.shape[:2]]
+    small = clip01(jax.image.resize(srgb, (*size, 3), "linear", antialias=True, precision="highest"))
+    return _upsampled(small, _inverse(params, small, camera, config), srgb)
+
+
+_upsampled = jax.jit(guided_upsample)
+
+
 @jax.jit
 def _taken(linear, camera):
-    image = to_camera(linear, camera.illuminant, camera.ccm) * jnp.max(camera.saturation)
-    return dataclasses.replace(camera, image=image)
+    """The camera's ``Raw`` of linear sRGB: ``clip01(diag(i) CCM^-1 x)``."""
+    balanced = apply_matrix(jnp.linalg.inv(camera.ccm), linear)
+    return dataclasses.replace(camera, image=clip01(balanced * camera.illuminant))
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -222,12 +248,11 @@ def _by_cie_xyz(srgb, params, metadata, profile, config):
         size = [round(n * PUBLISHED_LONG_SIDE / longest) for n in srgb.shape[:2]]
         srgb = jax.image.resize(srgb, (*size, 3), "linear")
     neutral = cct_tint_to_neutral(*PUBLISHED_LIGHT, profile)
-    camera = _camera(profile, neutral, PUBLISHED_LIGHT[0])
-    # As published: the light has G = 1, the forward matrices' rows are not normalised, and nothing says where it clips.
+    # As published, the forward matrices' rows are not normalised, and their temperature is found anew.
     ccm = jnp.asarray(ccm_at(profile, neutral, normalize=False), jnp.float32)
-    camera = dataclasses.replace(camera, illuminant=jnp.asarray(neutral, jnp.float32), ccm=ccm)
-    image = _published(networks["cie_xyz"], srgb, camera.illuminant, ccm)
-    return _finish(dataclasses.replace(camera, image=image, saturation=jnp.ones(())), metadata, profile)
+    illuminant = jnp.asarray(neutral, jnp.float32)
+    image = _published(networks["cie_xyz"], srgb, illuminant, ccm)
+    return _finish(Raw(image, illuminant, ccm, jnp.ones(())), neutral, metadata, profile)
 
 
 @jax.jit
