@@ -36,8 +36,11 @@ from modisp_jax.unprocess import scene_linear
 
 METHODS = ("inverse", "curve", "cie_xyz")
 
+DAYLIGHT = 6504.0
+"""Temperature of D65 in K."""
+
 PROFILE = CameraProfile(
-    (Calibration(6504.0, GENERIC_CAMERA.astype(np.float64), illuminant_code=21),), source="generic camera"
+    (Calibration(DAYLIGHT, GENERIC_CAMERA.astype(np.float64), illuminant_code=21),), source="generic camera"
 )
 """The made-up camera of a finished photo: one colour matrix, much like measured ones."""
 
@@ -110,15 +113,16 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
       params: for ``inverse`` the parameter set that will render, with ``photofinish`` and perhaps ``enhance``; default:
         those of :func:`modisp_jax.load_params`. For ``cie_xyz`` a set with ``io/cie_xyz`` (``mj.import_torch``).
       metadata: the photo's ``RawMetadata``, to be kept; its colour becomes that of ``profile``.
-      profile: a ``CameraProfile`` with a colour matrix: of the camera that the raw shall seem to be of.
+      profile: a ``CameraProfile`` with a colour matrix: of the camera that the raw shall seem to be of. It must see
+        daylight greenest, as cameras do (``cie_xyz``: any).
       config: static :class:`LinearizeConfig`.
 
     Returns:
       A :class:`modisp_jax.Raw`, under D65 (``cie_xyz``: 5000 K), whose channels saturate where the photo is white.
 
     Raises:
-      ValueError: a photo of another shape, integers, an unknown method, or parameters that are missing or of another
-        network.
+      ValueError: a photo of another shape, integers, an unknown method, parameters that are missing or of another
+        network, or a profile that cannot be used.
 
     Reference: ``inverse`` and ``curve`` are ours; ``cie_xyz`` is section I.11 of arXiv 2512.08564.
     """
@@ -131,7 +135,7 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
     if method == "cie_xyz":
         return _by_cie_xyz(srgb, params, metadata, profile, config)
     neutral = xyz_to_neutral(D65, profile)
-    camera = _camera(profile, neutral, 6504.0)
+    camera = _camera(profile, neutral)
     if method == "curve":
         linear = _curve(srgb, config)
     else:
@@ -157,14 +161,13 @@ def read_photo_as_raw(path, *, method="inverse", params=None, profile=PROFILE, c
     return linearize(photo.srgb, method=method, params=params, metadata=photo.metadata, profile=profile, config=config)
 
 
-def _camera(profile, neutral, cct):
-    """A ``Raw`` without an image: light, colour matrix and saturation of the made-up camera under a light.
-
-    The illuminant's largest entry is 1, so that white, which is as bright as it, fits.
-    """
-    ccm = ccm_at(profile, neutral, cct=cct)
-    light = jnp.asarray(neutral / neutral.max(), jnp.float32)
-    return Raw(None, light, jnp.asarray(ccm, jnp.float32), light)
+def _camera(profile, neutral):
+    """A ``Raw`` without an image: light D65, colour matrix and saturation of the made-up camera."""
+    if neutral.max() > 1 + 1e-6:  # white would lie above the raw's white level
+        got = [round(value, 3) for value in neutral.tolist()]
+        raise ValueError(f"profile: expected a camera whose largest value of daylight is green, got {got}")
+    light = jnp.asarray(neutral, jnp.float32)
+    return Raw(None, light, jnp.asarray(ccm_at(profile, neutral, cct=DAYLIGHT), jnp.float32), light)
 
 
 def _finish(raw, neutral, metadata, profile):
