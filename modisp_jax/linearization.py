@@ -118,7 +118,8 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
       config: static :class:`LinearizeConfig`.
 
     Returns:
-      A :class:`modisp_jax.Raw`, under D65 (``cie_xyz``: 5000 K), whose channels saturate where the photo is white.
+      A :class:`modisp_jax.Raw` under D65, whose channels saturate where the photo is white (``cie_xyz``: under 5000 K,
+      saturation 1).
 
     Raises:
       ValueError: a photo of another shape, integers, an unknown method, parameters that are missing or of another

@@ -5,6 +5,7 @@ What is read is bounded before it is decoded, and what is damaged is an :class:`
 
 import contextlib
 import dataclasses
+import logging
 import threading
 import warnings
 
@@ -190,6 +191,7 @@ def _without_alpha(pixels):
 def _read_tiff(path):
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # or damage would also be told on standard error
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         check_size(path, page.imagelength, page.imagewidth)
