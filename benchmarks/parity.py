@@ -21,6 +21,7 @@ from modisp_jax.color import rgb_to_ycbcr, ycbcr_to_rgb
 from modisp_jax.config import PUBLISHED_HALO_FIX
 from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.look import finish_by_networks
+from modisp_jax.nets.linearize import CieXyzNet
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.ops.bilateral_grid import slice_grid
 from modisp_jax.ops.bilateral_solver import bilateral_solve
@@ -147,6 +148,25 @@ def white_balance(z, weights):
         yield row(name, ours, z[key], "1e-5")
 
 
+def files(z, weights):
+    """The networks of files: the raw-in-JPEG adapter there and back, and finished photos to XYZ."""
+    params = mj.import_torch(
+        raw_adapter=weights / "io/raw_jpeg_adapter_q_95.pth", cie_xyz=weights / "io/cie_xyz_net.pth"
+    )["io"]
+    raw = z["raw"] / np.float32(65535)
+    adaptation = mj.choose_raw_adaptation(params["raw_adapter"], raw)
+    stored = np.round(255 * z["processed"]) / np.float32(255)
+    restored = mj.restore_raw(stored, mj.RawAdaptation(z["lut"], z["gamma_map"]))
+    for name, ours, key in (
+        ("raw adapter: curves", adaptation.lut, "lut"),
+        ("raw adapter: exponents", adaptation.gamma_map, "gamma_map"),
+        ("raw adapter: processed raw", mj.process_raw(raw, adaptation), "processed"),
+        ("raw adapter: raw restored from 8 bits", restored, "restored_from_8bit"),
+        ("CIE XYZ net", CieXyzNet().apply({"params": params["cie_xyz"]}, z["linearize/srgb"]), "linearize/xyz"),
+    ):
+        yield row(name, ours, z[key], "1e-5")
+
+
 def pipeline(z, weights, denoiser, style, enhancement):
     """Every intermediate of the whole pipeline."""
     params = mj.import_torch(
@@ -216,6 +236,7 @@ def main(options):
             "### Networks\n\n" + table(heads, networks(load("networks"), weights)),
             "### Halo fix\n\n" + table(heads, halo_fix(load("halo_fix"), weights)),
             "### White balance\n\n" + table(heads, white_balance(load("white_balance"), weights)),
+            "### Raw in JPEG, and finished photos\n\n" + table(heads, files(load("raw_in_jpeg"), weights)),
             "### Whole pipeline\n\n"
             + table(
                 heads,

@@ -17,6 +17,8 @@ _EXPORTS = {
     "video": ("smooth_looks",),
     "pipeline": ("render", "render_stages"),
     "raw": ("read_raw",),
+    "io.photos": ("Photo", "read_photo"),
+    "linearization": ("LinearizeConfig", "linearize", "read_photo_as_raw"),
     "white_balance": ("auto_white_balance", "set_white_balance", "white_balance_of"),
     "halo": ("halo_strength",),
     "fit": ("fit_look", "fit_style"),

@@ -42,6 +42,7 @@ ROOMS = (
         "vgg_file",
         "white_balance",
     ),
+    ("linearization",),
     ("modisp_jax",),
     ("save_stages", "describe", "sheet", "compile_cache", "bench", "interrupt"),
     ("render_settings",),

@@ -8,7 +8,7 @@ import math
 import struct
 import warnings
 
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 USER_COMMENT = 0x9286
 _YCBCR_POSITIONING = 0x0213
@@ -23,7 +23,7 @@ _DROPPED_EXIF = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0x9286, 0x9101, 0x9102)
 
 
 def read_exif(path):
-    """EXIF of a raw file as ``{"image": {code: value}, "exif": {...}, "gps": {...}}``, values as Pillow has them.
+    """EXIF of a raw file by directory (:func:`directories_of`), values as Pillow has them.
 
     Read from the file itself where it is a TIFF (DNG, NEF, ARW, CR2, PEF, ...), else from the JPEG preview that the
     raw carries (CR3, RAF, ...). Empty directories where there is none, never an error.
@@ -32,9 +32,9 @@ def read_exif(path):
         head = file.read(4)
         if head in (b"II*\0", b"MM\0*"):
             file.seek(0)
-            return _directories(lambda exif: exif.load_from_fp(file))
+            return directories_of(lambda exif: exif.load_from_fp(file))
     data = _exif_of_preview(path)
-    return _directories(lambda exif: exif.load(data)) if data else {"image": {}, "exif": {}, "gps": {}}
+    return directories_of(lambda exif: exif.load(data)) if data else directories_of(None)
 
 
 def _exif_of_preview(path):
@@ -55,11 +55,17 @@ def _exif_of_preview(path):
     return None
 
 
-def _directories(load):
+def directories_of(load):
+    """``{"image": {code: value}, "exif": ..., "gps": ..., "interop": ...}`` of a Pillow ``Exif``.
+
+    ``load(exif)`` fills it; None leaves all empty. What is read before any damage is kept.
+    """
     from PIL import Image
 
     exif = Image.Exif()
-    found = {"image": {}, "exif": {}, "gps": {}}
+    found = {"image": {}, "exif": {}, "gps": {}, "interop": {}}
+    if load is None:
+        return found
     with warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
         warnings.simplefilter("ignore")
         with contextlib.suppress(Exception):  # any damage in the directories: keep what was read before it
@@ -67,6 +73,7 @@ def _directories(load):
             found["image"] = dict(exif)
             found["exif"] = dict(exif.get_ifd(EXIF_IFD))
             found["gps"] = dict(exif.get_ifd(GPS_IFD))
+            found["interop"] = dict(exif.get_ifd(INTEROP_IFD))
     return found
 
 

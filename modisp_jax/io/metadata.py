@@ -144,7 +144,11 @@ def _json_safe(value):
 
 def describe_capture(path):
     """Camera and exposure from a raw file's EXIF, as keyword arguments of :class:`RawMetadata`."""
-    found = read_exif(path)
+    return capture_of(read_exif(path))
+
+
+def capture_of(found):
+    """The same from what :func:`modisp_jax.io.exif.read_exif` found."""
     image, exif = found["image"], {**found["image"], **found["exif"]}  # TIFF/EP files have exposure in the first IFD
     orientation = number(image.get(0x0112))
     return {
