@@ -97,21 +97,36 @@ def batch(
         raise ValueError(f"--ray: expected one address at most, got {', '.join(ray)}; photos go before it")
     if not photos:
         raise ValueError("batch: expected at least one photo, folder or pattern")
+    _check(rendering, light)
+    if ray is not None:
+        from modisp_jax.batch.ray_cluster import connect
+
+        connect(ray)  # before JAX is imported, see there
     options = _render_options(rendering, edits, strengths, light, output=output, overwrite=overwrite)
     from modisp_jax.batch import driver
 
     return driver.run(
-        photos, options, recursive=recursive, processes=processes, ray_address=ray, retry_failed=retry_failed
+        photos,
+        options,
+        recursive=recursive,
+        processes=processes,
+        on_ray=ray is not None,
+        retry_failed=retry_failed,
     )
 
 
-def _render_options(rendering, edits, strengths, light, *, output, overwrite, smooth_looks=None, smooth_frames=9):
-    """The options of both commands, checked, as the renderer takes them."""
+def _check(rendering, light):
+    """Raises where an option cannot be, as far as that takes no other module."""
     if not 1 <= rendering.quality <= 100:
         raise ValueError(f"--quality: expected 1 to 100, got {rendering.quality}")
     if rendering.halo_iterations < 1:
         raise ValueError(f"--halo-iterations: expected at least 1, got {rendering.halo_iterations}")
     check_light(light)
+
+
+def _render_options(rendering, edits, strengths, light, *, output, overwrite, smooth_looks=None, smooth_frames=9):
+    """The options of both commands, checked, as the renderer takes them."""
+    _check(rendering, light)
     edits = given_edits(edits, strengths)
     from modisp_jax.render_files import RenderOptions
 

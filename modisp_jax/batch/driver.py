@@ -32,7 +32,7 @@ NOT_IN_PICTURES = ("output", "overwrite", "smooth_looks", "smooth_frames")
 """Options that do not decide what the pictures are, or that a batch does not have."""
 
 
-def run(paths, options, *, recursive=False, processes=None, ray_address=None, retry_failed=False):
+def run(paths, options, *, recursive=False, processes=None, on_ray=False, retry_failed=False):
     """Renders photos into ``options.output``, going on from what its manifest says is done; returns the exit code.
 
     Args:
@@ -41,7 +41,7 @@ def run(paths, options, *, recursive=False, processes=None, ray_address=None, re
         begins a batch anew that is complete or had other settings.
       recursive: folders stand for their subfolders too.
       processes: how many workers; None for one, or for what the cluster has.
-      ray_address: None for processes of this machine, else () or (address,) for actors of Ray.
+      on_ray: have actors of Ray render, which is connected; else processes of this machine.
       retry_failed: render what an earlier run has reported as failed.
 
     Raises:
@@ -58,7 +58,7 @@ def run(paths, options, *, recursive=False, processes=None, ray_address=None, re
         tasks = make_plan(photos, session, {} if anew else manifest.state.entries)
         queue, notes, failures = _what_is_left(tasks, options, retry_failed)
         count = None if processes is None else min(processes, max(len(queue), 1))
-        workers = Processes(count or 1, options) if ray_address is None else RayActors(count, options, ray_address)
+        workers = RayActors(count, options) if on_ray else Processes(count or 1, options)
         stack.callback(workers.close)
         if manifest is None:
             options.output.mkdir(parents=True, exist_ok=True)
