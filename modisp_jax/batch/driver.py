@@ -48,18 +48,19 @@ def run(paths, options, *, recursive=False, processes=None, on_ray=False, retry_
       ValueError: nothing to render, options that cannot be, two photos of one name, or a manifest of other settings.
     """
     jax.config.update("jax_platforms", "cpu")  # the accelerator's memory is for the workers
-    photos, session = find_photos(paths, recursive), open_session(options)
-    settings = settings_of(session)
+    photos = find_photos(paths, recursive)
     with contextlib.ExitStack() as stack:
+        workers = RayActors(processes, options) if on_ray else Processes(min(processes or 1, len(photos)), options)
+        stack.callback(workers.close)
+        workers.waiting()  # which has them start, while the same is loaded here
+        session = open_session(options)
+        settings = settings_of(session)
         # Where there is no manifest yet, the folder stays as it is until all is known to be right.
         has_manifest = (options.output / NAME).exists()
         manifest = stack.enter_context(Manifest(options.output)) if has_manifest else None
         anew = manifest is None or _begins_anew(manifest, settings, options.overwrite, retry_failed)
         tasks = make_plan(photos, session, {} if anew else manifest.state.entries)
         queue, notes, failures = _what_is_left(tasks, options, retry_failed)
-        count = None if processes is None else min(processes, max(len(queue), 1))
-        workers = RayActors(count, options) if on_ray else Processes(count or 1, options)
-        stack.callback(workers.close)
         if manifest is None:
             options.output.mkdir(parents=True, exist_ok=True)
             manifest = stack.enter_context(Manifest(options.output))

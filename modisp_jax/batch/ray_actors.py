@@ -40,7 +40,7 @@ class RayActors(Workers):
 
     def wait(self, seconds):
         by_future = {worker.channel: worker for worker in self.workers if not worker.name or worker.task is not None}
-        ready, _ = self._ray.wait(list(by_future), num_returns=1, timeout=seconds)
+        ready = self._ray.wait(list(by_future), num_returns=1, timeout=seconds)[0] if by_future else []
         ended = []
         for future in ready:
             worker = by_future[future]
