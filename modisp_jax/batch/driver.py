@@ -64,12 +64,11 @@ def run(paths, options, *, recursive=False, processes=None, on_ray=False, retry_
         if manifest is None:
             options.output.mkdir(parents=True, exist_ok=True)
             manifest = stack.enter_context(Manifest(options.output))
-        if not manifest.state.complete:
-            compile_cache.remove_torn(manifest.state.since)
+        at_risk = _clean_up(manifest.state, options)
         _write_beginning(manifest, tasks, settings if anew else None, str(workers))
         report = Report(len(tasks), len(tasks) - len(queue), failures)
         report.begins(workers, notes)
-        whole = _render_all(queue, workers, manifest, report, options.save_stages)
+        whole = _render_all(queue, workers, manifest, report, options, at_risk)
         if whole:
             manifest.add({"end": manifest.state.run, "done": report.done, "failed": len(report.failures)})
         report.ends(whole)
@@ -132,6 +131,19 @@ def _what_is_left(tasks, options, retry_failed):
     return queue, notes, failures
 
 
+def _clean_up(state, options):
+    """Removes what a killed run has left; returns the names of the pictures it had in hand, by photo.
+
+    They are looked at once more at the end: a worker may outlive its driver by a moment.
+    """
+    if not state.complete:
+        compile_cache.remove_torn(state.since)
+    at_risk = {key: entry.outputs for key, entry in state.entries.items() if entry.state == "started"}
+    for names in at_risk.values():
+        remove_leftovers(options.output, names, options.save_stages)
+    return at_risk
+
+
 def _write_beginning(manifest, tasks, settings, workers):
     """The header of a new batch, the run, and the plan of photos that the manifest does not have as they are."""
     header = [] if settings is None else [{"modisp_batch": VERSION, "settings": settings}]
@@ -146,14 +158,13 @@ def _write_beginning(manifest, tasks, settings, workers):
     manifest.add(*header, begins, *plan)
 
 
-def _render_all(queue, workers, manifest, report, stages):
+def _render_all(queue, workers, manifest, report, options, at_risk):
     """Hands out the queue until it is empty or the user has asked to stop; returns whether all was rendered.
 
     A photo's start is on the disk before a worker has it, its end after its pictures are: a kill at any moment leaves
     photos that are known to have been in hand, of which nothing is believed.
     """
     deaths, begun = collections.Counter(), {}
-    at_risk = {task.key: task.job for task in queue if task.entry.state == "started"}
 
     def begin_next(worker):
         while queue:
@@ -161,7 +172,7 @@ def _render_all(queue, workers, manifest, report, stages):
             problem = _prepare(task.job)
             if problem is None:
                 manifest.add({"start": task.key, "run": manifest.state.run, "by": worker.name})
-                at_risk[task.key], begun[task.key] = task.job, time.monotonic()
+                at_risk[task.key], begun[task.key] = task.entry.outputs, time.monotonic()
                 workers.give(worker, task)
                 return
             failed(task, problem)
@@ -174,7 +185,7 @@ def _render_all(queue, workers, manifest, report, stages):
         seconds = time.monotonic() - begun[task.key]
         if kind == "died":
             manifest.add({"died": task.key, "reason": value})
-            remove_leftovers(task.job, stages)
+            remove_leftovers(options.output, task.entry.outputs, options.save_stages)
             deaths[task.key] += 1
             if deaths[task.key] < ATTEMPTS:
                 report.again(task, f"the worker died ({value})")
@@ -188,20 +199,20 @@ def _render_all(queue, workers, manifest, report, stages):
             report.finished(task, seconds)
         del at_risk[task.key]
 
-    _clean(at_risk, stages)
     try:
         with Interrupt() as interrupt:
             while workers.busy() or (queue and not interrupt.asked):
                 if interrupt.asked:
                     report.stops(workers.busy())
-                else:
+                elif queue:
                     for worker in workers.waiting():
                         begin_next(worker)
                 for task, kind, value in workers.wait(TICK):
                     ended(task, kind, value)
     finally:
         workers.close()
-        _clean(at_risk, stages)
+        for names in at_risk.values():
+            remove_leftovers(options.output, names, options.save_stages)
     return not queue
 
 
@@ -214,8 +225,3 @@ def _prepare(job):
     except (ValueError, OSError) as error:
         return explain(error, job.photo)
     return None
-
-
-def _clean(jobs, stages):
-    for job in jobs.values():
-        remove_leftovers(job, stages)

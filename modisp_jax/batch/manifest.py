@@ -85,7 +85,7 @@ def read_manifest(path):
 
 def _with_record(state, record):
     """The state after one more record."""
-    kind = next(iter(record))
+    kind = next(iter(record), None)
     if kind not in KINDS:
         raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
     about = record[kind]
@@ -110,10 +110,17 @@ def _with_record(state, record):
         if kind == "start":
             entry.state, entry.starts = "started", [*entry.starts, state.run]
         elif kind == "done":
-            entry.state, entry.pictures = "done", {name: dict(about) for name, about in record["outputs"].items()}
+            entry.state, entry.pictures = (
+                "done",
+                {name: _picture(on_disk) for name, on_disk in record["outputs"].items()},
+            )
         elif kind == "failed":
             entry.state, entry.reason = "failed", str(record["reason"])
     return state
+
+
+def _picture(about):
+    return {"size": int(about["size"]), "sha256": str(about["sha256"]), "mtime_ns": int(about["mtime_ns"])}
 
 
 class Manifest:

@@ -166,15 +166,17 @@ _RANDOM = "[a-z0-9_]{8}"
 """What ``tempfile.mkstemp`` puts between prefix and suffix."""
 
 
-def remove_leftovers(job, stages=None):
-    """Deletes temporary files that a killed process left beside a job's pictures, and in its folders of ``stages``.
+def remove_leftovers(output, names, stages=None):
+    """Deletes temporary files that a killed process left beside pictures, and in their folders of ``stages``.
 
-    They are known by the names that :func:`modisp_jax.io.images.replacing` gives; nothing else is touched.
+    They are known by the names that :func:`modisp_jax.io.images.replacing` gives; nothing else is touched. ``names``
+    are the pictures' paths relative to ``output``.
     """
-    for ending, target in job.targets.items():
-        _remove(target.parent, rf"\.{re.escape(target.stem)}\.{_RANDOM}{re.escape(target.suffix)}")
+    for name in map(Path, names):
+        folder = output / name.parent
+        _remove(folder, rf"\.{re.escape(name.stem)}\.{_RANDOM}{re.escape(name.suffix)}")
         if stages is not None:
-            _remove(stages / (job.name + ending), rf"\.(look|\d\d_\w+|ltm_[\w.+-]+)\.{_RANDOM}\.(npz|png)")
+            _remove(stages / name.with_suffix(""), rf"\.(look|\d\d_\w+|ltm_[\w.+-]+)\.{_RANDOM}\.(npz|png)")
 
 
 def _remove(folder, pattern):
