@@ -69,6 +69,7 @@ def kill_and_resume(photos, output, *, kills, seed, processes, environment, long
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL) if everyone else process.kill()
         process.wait()
+        process.stderr.close()
         happened.append({"killed": "all processes" if everyone else "the driver"} | _state(output, before["run"]))
     last = _start(photos, output, processes, environment)
     groups.append(last.pid)

@@ -91,8 +91,8 @@ def _serve(pipe, options):
         warnings.filterwarnings("ignore", message="Error reading persistent compilation cache entry")
         try:
             session = open_worker(options)
-        except (ValueError, OSError) as error:
-            pipe.send(("unusable", str(error)))
+        except Exception as error:  # whatever it is, the driver says it in one line
+            pipe.send(("unusable", str(error) or type(error).__name__))
             return
         pipe.send(("ready", name_of_worker("process")))
         while True:

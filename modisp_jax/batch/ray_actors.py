@@ -66,8 +66,8 @@ class _Actor:
         os.chdir(folder)
         try:
             self._session = open_worker(options)
-        except (ValueError, OSError) as error:
-            return "unusable", str(error)
+        except Exception as error:  # whatever it is, the driver says it in one line
+            return "unusable", str(error) or type(error).__name__
         return "ready", name_of_worker("actor")
 
     def render(self, job):
