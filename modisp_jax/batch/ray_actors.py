@@ -47,7 +47,7 @@ class RayActors(Workers):
             try:
                 answer = self._ray.get(future)
             except self._ray.exceptions.RayActorError as error:
-                ended += self.buried(worker, "ended: " + " ".join(str(error).split()))
+                ended += self.buried(worker, "ended: " + str(error).splitlines()[0])
                 continue
             ended += self.answered(worker, *answer)
         return ended
