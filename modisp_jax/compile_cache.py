@@ -4,6 +4,7 @@ JAX's persistent cache does the work; here it is decided where it lies and how l
 turns it on; as a library the package leaves JAX's settings alone.
 """
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -70,7 +71,10 @@ def prune(root, largest):
 
     Nothing else in the folder is touched, whatever folder the user has named.
     """
-    found = [(path, path.stat()) for path in root.glob("*/jit_*-cache")]
+    found = []
+    for path in root.glob("*/jit_*-cache"):
+        with contextlib.suppress(FileNotFoundError):  # another process prunes as well
+            found.append((path, path.stat()))
     total = sum(stat.st_size for _, stat in found)
     for path, stat in sorted(found, key=lambda item: max(item[1].st_atime, item[1].st_mtime)):
         if total <= largest:
@@ -86,11 +90,9 @@ def remove_torn(since):
     """
     folder = jax.config.jax_compilation_cache_dir
     for path in Path(folder).glob("jit_*-cache") if folder else ():
-        try:
+        with contextlib.suppress(OSError):  # another process was faster
             if path.stat().st_mtime >= since and not _is_whole(path.read_bytes()):
                 path.unlink()
-        except OSError:  # another process was faster
-            continue
 
 
 def _is_whole(data):

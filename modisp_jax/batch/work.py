@@ -38,7 +38,7 @@ def render_job(job, session):
 
 def on_disk(path):
     """Size, SHA-256 and time of a file, once it has reached the disk."""
-    with open(path, "rb") as file:
+    with open(path, "r+b") as file:  # for writing, which Windows wants for fsync
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
         about = os.fstat(file.fileno())

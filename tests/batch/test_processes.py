@@ -177,9 +177,7 @@ def test_without_photos_left_nothing_is_begun(whole, tmp_path):
     out = whole.folder / "pictures"
     before = (out / NAME).stat().st_size
     process = start(whole, out)
-    assert process.communicate(timeout=BOUND) == (
-        "",
-        "12 photos, 12 of them settled by earlier runs; 2 processes\n" + "12 of 12 photos done\n",
-    )
+    said = "12 photos, 12 of them settled by earlier runs; 2 processes\n12 of 12 photos done\n"
+    assert process.communicate(timeout=BOUND) == ("", said)
     records = [json.loads(line) for line in (out / NAME).read_bytes()[before:].decode().splitlines()]
     assert [next(iter(record)) for record in records] == ["run", "end"]
