@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | eval | styles | bench | fit | info | import-torch``.
+"""The command line: ``modisp render | batch | eval | styles | bench | fit | export-cube | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -13,101 +13,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from modisp_jax import __version__
-from modisp_jax.cli_options import EditOptions, StrengthOptions, WhiteBalanceOptions, check_light, given_edits
-
-FORMATS = {"jpg": ".jpg", "png": ".png", "tiff": ".tif"}
-
-
-def render(
-    photos: Positional[tuple[Path, ...]] = (),
-    /,
-    *,
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="PATH")] = None,
-    format: Literal["jpg", "png", "tiff"] = "jpg",
-    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
-    style: Annotated[str | None, arg(metavar="NAME|FILE")] = None,
-    edits: Annotated[EditOptions, arg(name="")] = EditOptions(),
-    strengths: Annotated[StrengthOptions, arg(name="strength")] = StrengthOptions(),
-    light: Annotated[WhiteBalanceOptions, arg(name="")] = WhiteBalanceOptions(),
-    operators: Literal["smooth", "published"] = "smooth",
-    clipped_highlights: Literal["neutral", "clip"] = "neutral",
-    halo_fix: bool = False,
-    halo_iterations: int = 160,
-    smooth_looks: Literal["window", "exponential"] | None = None,
-    smooth_frames: int = 9,
-    activations: Literal["float32", "bfloat16"] = "float32",
-    demosaic: Literal["libraw", "malvar"] = "libraw",
-    quality: int = 95,
-    bits: Literal[8, 16] | None = None,
-    orientation: Literal["apply", "keep"] = "apply",
-    save_stages: Annotated[Path | None, arg(metavar="FOLDER")] = None,
-    overwrite: bool = False,
-) -> int:
-    """Render raw photos to finished pictures.
-
-    With no photo given, renders a raw scene that the package synthesises itself, and keeps its DNG beside the picture.
-
-    Args:
-        photos: Raw files of any camera that LibRaw reads, folders of such, or 16-bit PNGs in the S24 layout.
-        output: Picture to write (.jpg, .png, .tif), or a folder for one or many. Default: beside each photo.
-        format: File format where the output names none.
-        params: Parameter set: default, lite or base (the denoiser), neutral (untrained), or a parameter file.
-        style: Style: natural, vivid, warm, moody, mono, a parameter file, a style file (.json), or a mix such as
-            vivid=0.7,mono=0.3; all renders a picture in each.
-        edits: A person's edits.
-        strengths: Strengths of the stages.
-        light: The light that is made white.
-        operators: What the edits do: our operators, or the published ones.
-        clipped_highlights: Make clipped highlights neutral, or clip as published.
-        halo_fix: Refine the local tone maps against halos (slower).
-        halo_iterations: Iterations of the halo fix.
-        smooth_looks: Take the photos for frames of a sequence, and smooth their looks over time.
-        smooth_frames: Over how many frames: the window's length, or the exponential's time constant.
-        activations: How denoiser and enhancement store images on the way; bfloat16 takes half the memory.
-        demosaic: Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only).
-        quality: JPEG quality, 1 to 100.
-        bits: Bits a channel; default 8, for TIFF 16.
-        orientation: Rotate the pixels upright, or keep them as stored with the orientation tag.
-        save_stages: Also write every intermediate image and the look's coefficients into this folder.
-        overwrite: Replace existing pictures whose names were derived from the photos'.
-    """
-    from modisp_jax import render_files
-
-    if not 1 <= quality <= 100:
-        raise ValueError(f"--quality: expected 1 to 100, got {quality}")
-    for name, value in (("--halo-iterations", halo_iterations), ("--smooth-frames", smooth_frames)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
-    check_light(light)
-    is_file_name = output is not None and output.suffix and not output.is_dir()
-    if is_file_name and (len(photos) > 1 or style == "all" or any(photo.is_dir() for photo in photos)):
-        pictures = f"{len(photos)} photos" if len(photos) > 1 else "pictures in all styles"
-        raise ValueError(f"--output: expected a folder for {pictures}, got the file name {output}")
-    options = render_files.RenderOptions(
-        output=output,
-        suffix=FORMATS[format],
-        params=params,
-        style=style,
-        edits=given_edits(edits, strengths),
-        white_balance=light.white_balance,
-        awb=light.awb,
-        cct=light.cct,
-        tint=light.tint,
-        clipped_highlights=clipped_highlights,
-        halo_fix=halo_fix,
-        halo_iterations=halo_iterations,
-        operators=operators,
-        smooth_looks=smooth_looks,
-        smooth_frames=smooth_frames,
-        activations=activations,
-        demosaic=demosaic,
-        quality=quality,
-        bits=bits,
-        orientation=orientation,
-        save_stages=save_stages,
-        overwrite=overwrite,
-    )
-    return render_files.render_photos(photos, options)
+from modisp_jax.cli_render import batch, render
 
 
 def evaluate(
@@ -372,6 +278,7 @@ def export_cube(
 
 COMMANDS = {
     "render": render,
+    "batch": batch,
     "eval": evaluate,
     "styles": styles,
     "bench": bench,

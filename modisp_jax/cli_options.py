@@ -81,6 +81,42 @@ class WhiteBalanceOptions:
     """Tint of the light, -100 to 100, positive greener: the picture becomes more magenta."""
 
 
+@dataclasses.dataclass(frozen=True)
+class RenderingOptions:
+    """How photos are rendered and stored; each photo by itself."""
+
+    format: Literal["jpg", "png", "tiff"] = "jpg"
+    """File format where the output names none."""
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default"
+    """Parameter set: default, lite or base (the denoiser), neutral (untrained), or a parameter file."""
+    style: Annotated[str | None, arg(metavar="NAME|FILE")] = None
+    """Style: natural, vivid, warm, moody, mono, a parameter file, a style file (.json), or a mix such as
+    vivid=0.7,mono=0.3; all renders a picture in each."""
+    operators: Literal["smooth", "published"] = "smooth"
+    """What the edits do: our operators, or the published ones."""
+    clipped_highlights: Literal["neutral", "clip"] = "neutral"
+    """Make clipped highlights neutral, or clip as published."""
+    halo_fix: bool = False
+    """Refine the local tone maps against halos (slower)."""
+    halo_iterations: int = 160
+    """Iterations of the halo fix."""
+    activations: Literal["float32", "bfloat16"] = "float32"
+    """How denoiser and enhancement store images on the way; bfloat16 takes half the memory."""
+    demosaic: Literal["libraw", "malvar"] = "libraw"
+    """Demosaicing by LibRaw, or by Malvar, He and Cutler in JAX (Bayer only)."""
+    quality: int = 95
+    """JPEG quality, 1 to 100."""
+    bits: Literal[8, 16] | None = None
+    """Bits a channel; default 8, for TIFF 16."""
+    orientation: Literal["apply", "keep"] = "apply"
+    """Rotate the pixels upright, or keep them as stored with the orientation tag."""
+    save_stages: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Also write every intermediate image and the look's coefficients into this folder."""
+
+
+FORMATS = {"jpg": ".jpg", "png": ".png", "tiff": ".tif"}
+"""Extensions of the formats."""
+
 LIGHT_RANGES = {"cct": (1800.0, 10000.0), "tint": (-100.0, 100.0)}
 
 

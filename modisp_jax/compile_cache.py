@@ -4,9 +4,13 @@ JAX's persistent cache does the work; here it is decided where it lies and how l
 turns it on; as a library the package leaves JAX's settings alone.
 """
 
+import contextlib
 import hashlib
+import importlib
 import os
 import platform
+import sys
+import zlib
 from pathlib import Path
 
 import jax
@@ -67,10 +71,37 @@ def prune(root, largest):
 
     Nothing else in the folder is touched, whatever folder the user has named.
     """
-    found = [(path, path.stat()) for path in root.glob("*/jit_*-cache")]
+    found = []
+    for path in root.glob("*/jit_*-cache"):
+        with contextlib.suppress(FileNotFoundError):  # another process prunes as well
+            found.append((path, path.stat()))
     total = sum(stat.st_size for _, stat in found)
     for path, stat in sorted(found, key=lambda item: max(item[1].st_atime, item[1].st_mtime)):
         if total <= largest:
             return
         path.unlink(missing_ok=True)
         total -= stat.st_size
+
+
+def remove_torn(since):
+    """Deletes compiled programs that a killed process had begun to write after ``since``, seconds since 1970.
+
+    JAX writes a program in place and never again: every later process would complain of a torn one, and compile anew.
+    """
+    folder = jax.config.jax_compilation_cache_dir
+    for path in Path(folder).glob("jit_*-cache") if folder else ():
+        with contextlib.suppress(OSError):  # another process was faster
+            if path.stat().st_mtime >= since and not _is_whole(path.read_bytes()):
+                path.unlink()
+
+
+def _is_whole(data):
+    """Whether a program's compressed bytes are all there; False where nothing here can tell."""
+    try:
+        if data[:1] == b"\x78":
+            zlib.decompress(data)
+        else:
+            importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "zstandard").decompress(data)
+    except Exception:  # each decompressor has exceptions of its own
+        return False
+    return True

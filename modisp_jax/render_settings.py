@@ -46,11 +46,24 @@ def photos_of(paths):
         if not path.is_dir():
             photos.append(path)
             continue
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in RAW_SUFFIXES and file.is_file())
-        if not found:
-            raise ValueError(f"{path}: expected raw photos in this folder ({', '.join(RAW_SUFFIXES)}), found none")
-        photos += found
+        photos += raw_files(path)
     return photos
+
+
+def raw_files(folder, recursive=False):
+    """The raw files in a folder, and with ``recursive`` in those below it, in order of path; raises if none.
+
+    Hidden ones are left out: macOS leaves a ``._NAME`` beside each file on a disk of another system.
+    """
+    paths = folder.rglob("*") if recursive else folder.iterdir()
+    found = sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in RAW_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not found:
+        raise ValueError(f"{folder}: expected raw photos in this folder ({', '.join(RAW_SUFFIXES)}), found none")
+    return found
 
 
 def edits_of(style, given):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 
 import jax
 import pytest
@@ -83,3 +84,28 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["jit_new-cache", "jit_old-cache", "notes-cache"]
     compile_cache.prune(tmp_path, 0)
     assert [path.name for path in folder.iterdir()] == ["notes-cache"]
+
+
+def test_programs_torn_by_a_kill_are_deleted(tmp_path):
+    """JAX compresses with zlib, or with zstd where it is installed; ``since`` spares what is older than the run."""
+    whole = zlib.compress(bytes(range(256)) * 99)
+    for name, data, age in [("whole", whole, 0), ("torn", whole[:-5], 0), ("empty", b"", 0), ("old", whole[:9], 1000)]:
+        (tmp_path / f"jit_{name}-cache").write_bytes(data)
+        os.utime(tmp_path / f"jit_{name}-cache", (1e9 - age, 1e9 - age))
+    (tmp_path / "mine-cache").write_bytes(b"")
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    compile_cache.remove_torn(1e9 - 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jit_old-cache", "jit_whole-cache", "mine-cache"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    compile_cache.remove_torn(0)  # no cache, nothing to do
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_jax_writes_counts_as_whole(tmp_path):
+    environment = os.environ | {compile_cache.VARIABLE: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, check=True)
+    kept = files(tmp_path)
+    assert kept
+    jax.config.update("jax_compilation_cache_dir", str(next(iter(kept)).parent))
+    compile_cache.remove_torn(0)
+    assert files(tmp_path) == kept

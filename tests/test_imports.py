@@ -47,8 +47,10 @@ ROOMS = (
     ("save_stages", "describe", "sheet", "compile_cache", "bench", "interrupt"),
     ("render_settings",),
     ("render_files",),
+    ("batch",),
     ("evaluate", "contact_sheet", "export_cube", "fit_files"),
     ("cli_options",),
+    ("cli_render",),
     ("cli", "web"),
     ("train",),
     ("benchmarks",),
@@ -59,7 +61,7 @@ ONLY_IN = {"flax": "nets"}
 """Libraries that one room alone may import."""
 NOT_IN_IO = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "torch"}
 """io is NumPy only."""
-NEVER_AT_MODULE_LEVEL = {"torch", "torchvision"}
+NEVER_AT_MODULE_LEVEL = {"ray", "torch", "torchvision"}
 """Libraries that the package may import inside functions only."""
 
 
