@@ -6,6 +6,8 @@ import json
 import math
 import warnings
 
+from modisp_jax.io.decode import DecodeError, decode, is_separate
+
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 USER_COMMENT = 0x9286
@@ -33,6 +35,18 @@ def read_exif(path):
 
 
 def _exif_of_preview(path):
+    """:func:`preview_exif`, by the decoding child where there is one."""
+    if not is_separate():
+        return preview_exif(path)
+    try:
+        data = decode("preview_exif", path)[0]["exif"]
+    except DecodeError:  # a preview that takes its decoder down has no EXIF
+        return None
+    return None if data is None else bytes.fromhex(data)
+
+
+def preview_exif(path):
+    """EXIF of the JPEG preview that LibRaw finds in a raw file, as bytes; None where there is none."""
     import rawpy
     from PIL import Image
 

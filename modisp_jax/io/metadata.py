@@ -2,11 +2,12 @@
 
 import dataclasses
 import datetime
+import json
 import math
 
 import numpy as np
 
-from modisp_jax.io.dng_color import CameraProfile
+from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.io.exif import number, read_exif, text
 
 
@@ -66,6 +67,29 @@ def _json_safe(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def pack_metadata(metadata):
+    """The same as dicts, lists and numbers, NaN and infinity as they are; :func:`unpack_metadata` undoes it."""
+    return json.loads(json.dumps(dataclasses.asdict(metadata), default=lambda array: array.tolist()))
+
+
+def unpack_metadata(facts):
+    """The inverse of :func:`pack_metadata`, to the last bit."""
+    color = dict(facts["color"])
+    color["calibrations"] = tuple(
+        Calibration(**{key: _array_or_tuple(value) for key, value in one.items()}) for one in color["calibrations"]
+    )
+    color = {key: np.array(value, np.float64) if isinstance(value, list) else value for key, value in color.items()}
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items() if key != "color"}
+    return RawMetadata(**plain, color=CameraProfile(**color))
+
+
+def _array_or_tuple(value):
+    """A matrix as an array; a chromaticity stays a tuple."""
+    if not isinstance(value, list):
+        return value
+    return np.array(value, np.float64) if isinstance(value[0], list) else tuple(value)
 
 
 def describe_capture(path):
