@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from modisp_jax.config import PipelineConfig
 from modisp_jax.io.images import replacing
+from modisp_jax.io.json_text import parse_json
 from modisp_jax.mix import STAGE_NAMES, mix_styles
 from modisp_jax.params import check_params, init_params
 from modisp_jax.style_file import parse_mix, read_style_file
@@ -213,7 +214,7 @@ def _read(path, tensors=True, wanted="expected a parameter file"):
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: numbers that NumPy does not have
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     try:
-        card = json.loads(metadata.get("card", "{}"))
+        card = parse_json(metadata.get("card", "{}"))
     except ValueError as error:
         raise ValueError(f"{path}: its card is no JSON ({error})") from None
     return flat, card

@@ -4,13 +4,11 @@ A row of a table is ``(published name, our path, layout)``. Every tensor of a fi
 a tensor, so a checkpoint of another model cannot slip in.
 """
 
-import json
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig, PhotofinishConfig
+from modisp_jax.io.json_text import read_json
 from modisp_jax.nets.white_balance import CAPTURE
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.params import check_params, nafnet_config
@@ -163,7 +161,7 @@ def import_awb(name, path):
 def _read_ranges(path):
     """Reads the ranges of the camera-specific network's inputs off its published JSON."""
     try:
-        facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        facts = read_json(path)
         bounds, capture = facts["hist_boundaries"], facts["norm_values"]
         lists = {
             "histogram_min": bounds[:2],

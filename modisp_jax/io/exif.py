@@ -7,6 +7,8 @@ import math
 import warnings
 
 from modisp_jax.io.decode import DecodeError, decode, is_separate
+from modisp_jax.io.json_text import parse_json
+from modisp_jax.io.open_picture import open_picture
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -146,17 +148,15 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
 
 def read_settings(path):
     """The settings by which this package made a picture (JPEG, PNG or TIFF), a dict; None where it holds none."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, ValueError) as picture:
             comment = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
-    except (OSError, SyntaxError, ValueError):  # no picture that Pillow knows, or a damaged one
+    except (OSError, ValueError):  # no picture that Pillow knows, or a damaged one
         return None
     if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
         return None
     try:
-        settings = json.loads(comment.removeprefix(_ASCII).rstrip(b"\0"))
+        settings = parse_json(comment.removeprefix(_ASCII).rstrip(b"\0"))
     except ValueError:
         return None
     return settings if isinstance(settings, dict) and "modisp_jax" in settings else None

@@ -20,6 +20,7 @@ from modisp_jax.io.dng_color import (
     is_usable_matrix,
     xyz_to_neutral,
 )
+from modisp_jax.io.dng_pixels import active_area, is_ours, pattern_of, read_pixels
 from modisp_jax.io.dng_tags import (
     Levels,
     dng_levels,
@@ -28,7 +29,6 @@ from modisp_jax.io.dng_tags import (
     missing_bytes,
     read_dng_tags,
 )
-from modisp_jax.io.dng_pixels import active_area, is_ours, pattern_of, read_pixels
 from modisp_jax.io.limits import LARGEST_SIDE, check_size, grant
 from modisp_jax.io.metadata import RawMetadata, describe_capture
 from modisp_jax.io.white_balance import ccm_of_light, light_to_cct_tint

@@ -11,7 +11,7 @@ import numpy as np
 
 from modisp_jax.io.decode import DecodeError, decode, is_separate
 from modisp_jax.io.dng_pixels import carrier
-from modisp_jax.io.libraw import RawError, raw_errors, opened
+from modisp_jax.io.libraw import RawError, opened, raw_errors
 from modisp_jax.io.metadata import RawMetadata, unpack_metadata
 
 __all__ = ["DEMOSAICS", "Mosaic", "RawError", "RawFile", "RawMetadata", "read_metadata", "read_mosaic", "read_raw_file"]
@@ -203,7 +203,7 @@ def _interpolate_in(raw, values, levels, demosaic):
 
     target, n = raw.raw_image_visible, len(levels)
     if target.shape != values.shape:
-        raise RawError(f"expected LibRaw to keep {values.shape} pixels, got {target.shape}")
+        raise ValueError(f"expected LibRaw to keep {values.shape} pixels, got {target.shape}")
     for i in range(n):
         for j in range(n):
             target[i::n, j::n] = np.rint(values[i::n, j::n] * levels[i, j])

@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--readers", nargs="*", default=[], metavar="NAME", help=", ".join(READERS))
     parser.add_argument("--keep", type=Path, default=Path("/tmp/modisp_fuzz"), help="folder for what went wrong")
     parser.add_argument("--state", type=Path, help="file with a line for each case done; those are not done again")
+    parser.add_argument("--slow", type=float, default=SECONDS, help="report cases that take longer, in seconds")
     parser.add_argument("--output", type=Path, help="JSON file for the counts")
     options = parser.parse_args()
     done = _earlier(options.state)
@@ -33,9 +34,9 @@ def main():
         found.append(case)
         if log:
             print(json.dumps({key: value for key, value in case.items() if key != "trace"}), file=log, flush=True)
-        if is_bad(case):
+        if is_bad(case) or case["seconds"] > options.slow:
             print(f"{case['number']} {case['reader']}: {case['outcome']}, {case['damage']}: "
-                  f"{case.get('error', '')} {case.get('partial', '')}", flush=True)  # fmt: skip
+                  f"{case.get('error', '')} {case.get('partial', '')} {case.get('ignored', '')}", flush=True)  # fmt: skip
         if len(found) % 500 == 0:
             print(f"{len(found)} cases, {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
 

@@ -293,6 +293,7 @@ OPCODES = (
     b"\x95" + struct.pack("<Q", 2**63 - 1),  # FRAME
     b"\x8b\xff\xff\xff\x7f",  # LONG4
     b"cos\nsystem\n", b"cbuiltins\neval\n", b"(i__main__\nx\n", b"\x80\xff", b"\x82\x01", b"P0\n", b"Q", b"R", b"b", b"0",
+    b"}b", b"cmodisp\nx\n", b"\x93", b"\x81", b"\x98", b"o",
     b"(" * 3000, b"]" * 3000 + b"a" * 2999, b"}" * 2000, b"K\x01" * 200_000, b"I" + b"9" * 9000 + b"\n", b"N2" * 3000,
 )  # fmt: skip
 
@@ -346,7 +347,7 @@ def _written(members, bombs=()):
     with zipfile.ZipFile(file, "w") as archive:
         seen = set()
         for name, body in members:
-            if name in seen:
+            while name in seen:
                 name = f"{name}2"
             seen.add(name)
             if name in bombs:

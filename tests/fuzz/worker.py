@@ -34,21 +34,22 @@ def main(arguments):
     _warm_up(seeds, Path(folder), readers or [name for name, reader in READERS.items() if reader.weight])
     limit_memory()
     print(json.dumps({"ready": True}), file=out)
+    gc.collect()
+    gc.freeze()  # what is there now stays, so that looking through the rest takes no time
     warnings.simplefilter("error")
+    sys.unraisablehook = note
     for line in sys.stdin:
         case = make_case(int(line), int(seed), seeds, readers or None)
         print(json.dumps({"number": case.number} | run(case, Path(folder))), file=out)
-        if case.number % 50 == 0:
-            gc.collect()
 
 
 def _warm_up(seeds, folder, readers):
-    """Reads the first whole seed of every reader, so that imports and compiling are no part of a case."""
+    """Reads every whole seed by every reader, so that imports and compiling are no part of a case."""
     from tests.fuzz.cases import Case
     from tests.fuzz.readers import READERS
 
     for name in readers:
-        for seed in [s for s in seeds if s.kind in READERS[name].kinds][:2]:
+        for seed in [s for s in seeds if s.kind in READERS[name].kinds]:
             run(Case(-1, name, seed.name, seed.files, ""), folder)
 
 
@@ -56,6 +57,14 @@ def limit_memory():
     """Allocations that a lying header asks for shall fail, not fill the machine."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.RLIM_INFINITY))
+
+
+ignored = []
+"""What was raised where nobody could catch it: files that were never closed, for one."""
+
+
+def note(unraisable):
+    ignored.append(f"{unraisable.exc_type.__name__}: {unraisable.exc_value} in {unraisable.object!r:.200}")
 
 
 def run(case, folder):
@@ -77,6 +86,12 @@ def run(case, folder):
         outcome, error = outcome_of(caught), caught
     seconds = time.perf_counter() - start
     found = {"outcome": outcome, "seconds": seconds, "grown": max(0, peak() - before)}
+    if error is not None and outcome == "refused":
+        error = error.with_traceback(None)  # whose frames hold files open
+    gc.collect()
+    if ignored:
+        found |= {"outcome": "fault", "ignored": ignored[:3]}
+        ignored.clear()
     if error is not None:
         found["error"] = f"{type(error).__name__}: {error}"[:400]
         if outcome != "refused":
