@@ -31,10 +31,9 @@ _WRAPPERS = ("state_dict", "model_state_dict", "params")
 
 _MOST_STORAGES = 2**16
 
-_OTHER_OPCODES = b"".join(
-    getattr(pickle, name)
-    for name in "EXT1 EXT2 EXT4 INST OBJ NEWOBJ NEWOBJ_EX BYTEARRAY8 NEXT_BUFFER READONLY_BUFFER PERSID".split()
-)
+_OTHER_OPCODES = b"".join([pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ,
+                           pickle.NEWOBJ_EX, pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER,
+                           pickle.PERSID])  # fmt: skip
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of PyTorch before 1.6 begins: the pickled number 0x1950A86A20F9469CFC6C."""

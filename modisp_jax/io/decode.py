@@ -127,8 +127,6 @@ class _Child:
             if "shape" not in reply:
                 return reply, None
             shape, dtype = reply["shape"], np.dtype(reply["dtype"])
-            if not descriptors:
-                return reply, np.zeros(shape, dtype)
             memory = mmap.mmap(descriptors[0], int(np.prod(shape)) * dtype.itemsize)
             return reply, np.frombuffer(memory, dtype).reshape(shape)
         finally:

@@ -27,8 +27,11 @@ SECONDS_PER_MEGAPIXEL = 1.0
 """LibRaw's slowest interpolation takes a quarter of it on one slow core."""
 BYTES = 2**29
 """Memory for a file beyond that of the process, before its size is known."""
-BYTES_PER_PIXEL = 64
-"""Measured: 46 for a Bayer mosaic (16 bits, 4 x 16 bits of LibRaw's, floats of mosaic and image, the reply)."""
+BYTES_PER_PIXEL = 48
+"""A Bayer mosaic takes 31: 16 bits, 4 x 16 bits of LibRaw's, floats of mosaic and image."""
+
+_shared = {}
+"""The array that was last given out as output, its memory and file descriptor."""
 
 
 def main(number):
@@ -41,7 +44,7 @@ def main(number):
         if own:
             _limit(own + BYTES + BYTES_PER_PIXEL * int(pixels))
 
-    limits.in_child(allow)
+    limits.in_child(grant=allow, output=_output)
     with socket.socket(fileno=number) as connection:
         requests = connection.makefile("r", encoding="ascii")
         for line in requests:
@@ -50,6 +53,7 @@ def main(number):
             signal.alarm(0)
             _reply(connection, facts, array)
             del array
+            _forget()
 
 
 def _serve(request):
@@ -70,30 +74,42 @@ def _serve(request):
 
 def _reply(connection, reply, array):
     descriptors = []
-    if array is not None and array.size:
-        descriptors = [_shared(np.ascontiguousarray(array))]
     if array is not None:
+        descriptors = [_descriptor(np.ascontiguousarray(array))]
         reply |= {"shape": array.shape, "dtype": array.dtype.str}
     data = json.dumps(reply).encode("ascii")
     socket.send_fds(connection, [len(data).to_bytes(8, "little")], descriptors)
     connection.sendall(data)
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
-def _shared(array):
-    """File descriptor of nameless memory (elsewhere than on Linux a nameless file) that holds the array."""
+def _descriptor(array):
+    """File descriptor of the shared memory that holds the array; copied there unless it is there already."""
+    ours = _shared.get("array")
+    if ours is None or (ours.ctypes.data, ours.nbytes) != (array.ctypes.data, array.nbytes):
+        _output(array.shape, array.dtype)[...] = array
+    return _shared["descriptor"]
+
+
+def _output(shape, dtype=np.float32):
+    """An empty array in nameless memory (elsewhere than on Linux in a nameless file)."""
+    _forget()
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("modisp")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.truncate(descriptor, array.nbytes)
-    with mmap.mmap(descriptor, array.nbytes) as memory:
-        view = np.frombuffer(memory, array.dtype).reshape(array.shape)
-        view[...] = array
-        del view
-    return descriptor
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    os.truncate(descriptor, size)
+    memory = mmap.mmap(descriptor, size)  # unmapped when its last array is gone
+    array = np.frombuffer(memory, dtype).reshape(shape)
+    _shared.update(descriptor=descriptor, array=array)
+    return array
+
+
+def _forget():
+    if _shared:
+        os.close(_shared.pop("descriptor"))
+        _shared.clear()
 
 
 def _data_size():

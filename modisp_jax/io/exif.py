@@ -5,6 +5,7 @@ import io
 import json
 import math
 import warnings
+from pathlib import Path
 
 from modisp_jax.io.decode import DecodeError, decode, is_separate
 from modisp_jax.io.json_text import parse_json
@@ -52,9 +53,11 @@ def preview_exif(path):
     import rawpy
     from PIL import Image
 
+    from modisp_jax.io.libraw import open_in
+
     raw = rawpy.RawPy()
     try:
-        raw.open_file(str(path))
+        open_in(raw, Path(path))
         preview = raw.extract_thumb()
         if preview.format == rawpy.ThumbFormat.JPEG:
             with Image.open(io.BytesIO(preview.data)) as picture:

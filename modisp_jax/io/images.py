@@ -123,7 +123,8 @@ def replacing(path, error=ImageError):
     """Yields a temporary name beside ``path`` that takes its place at the end, and is removed on any failure."""
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        # Of the name only a part: with the random one it must not become too long for the file system.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:30]}.", suffix=path.suffix, dir=path.parent)
     except OSError as cause:
         raise error(f"{path}: expected a folder that can be written to, got: {cause.strerror}") from None
     os.close(handle)

@@ -92,13 +92,24 @@ def opened(path):
     try:
         with raw_errors(path):
             with _reported_damage(path):
-                raw.open_file(str(path))
+                open_in(raw, path)
                 _allow(path, raw.sizes.raw_height, raw.sizes.raw_width)
                 raw.unpack()
             file = _describe(path, raw, tags)
         yield file
     finally:
         raw.close()
+
+
+def open_in(raw, path):
+    """Opens a file in ``rawpy.RawPy``, which takes no names but those in UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            raw.open_buffer(file)
+    else:
+        raw.open_file(str(path))
 
 
 def _check_claims(path, tags):
@@ -194,7 +205,7 @@ def _reported_damage(path):
             os.close(saved)
             sink.seek(0)
             lines = sink.read().splitlines(keepends=True)
-            reports = [line for line in lines if line.startswith(os.fsencode(path))]
+            reports = [line for line in lines if line.startswith((os.fsencode(path), b"unknown file"))]
             os.write(2, b"".join(line for line in lines if line not in reports))
     if reports:
         damage = reports[0].decode("utf-8", "replace").rsplit(":", 1)[-1].strip()

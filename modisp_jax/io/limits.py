@@ -1,5 +1,7 @@
 """What a file may claim before it is believed: sizes of pictures, and how far data may expand."""
 
+import numpy as np
+
 LARGEST_SIDE = 65_500
 """Pixels. LibRaw keeps sides in 16 bits, and a JPEG has no more."""
 
@@ -15,7 +17,8 @@ SMALL = 2**25
 LARGEST_JSON = 2**26
 """Bytes of a JSON file."""
 
-_in_child = []
+_child = {}
+"""In a decoding child: what it makes of :func:`grant` and of :func:`output`."""
 
 
 def check_size(path, height, width, *, pixel_bytes, file_size, error):
@@ -36,10 +39,15 @@ def check_size(path, height, width, *, pixel_bytes, file_size, error):
 
 def grant(pixels):
     """Tells the decoding child, if this is one, that an image of ``pixels`` is coming: more time and memory."""
-    for allow in _in_child:
-        allow(pixels)
+    if _child:
+        _child["grant"](pixels)
 
 
-def in_child(allow):
-    """Makes this process a decoding child whose :func:`grant` calls ``allow``."""
-    _in_child[:] = [allow]
+def output(shape):
+    """An empty float32 array for a decoded image; in a decoding child in memory that it shares with its parent."""
+    return _child["output"](shape) if _child else np.empty(shape, np.float32)
+
+
+def in_child(*, grant, output):
+    """Makes this process a decoding child."""
+    _child.update(grant=grant, output=output)

@@ -12,6 +12,7 @@ import numpy as np
 from modisp_jax.io.decode import DecodeError, decode, is_separate
 from modisp_jax.io.dng_pixels import carrier
 from modisp_jax.io.libraw import RawError, opened, raw_errors
+from modisp_jax.io.limits import output
 from modisp_jax.io.metadata import RawMetadata, unpack_metadata
 
 __all__ = ["DEMOSAICS", "Mosaic", "RawError", "RawFile", "RawMetadata", "read_metadata", "read_mosaic", "read_raw_file"]
@@ -140,7 +141,7 @@ def normalize(data, levels):
     data = data[..., : black.shape[-1]]  # LibRaw may pad three planes to four
     height, width, samples = data.shape
     rows, columns = (math.lcm(a, b) for a, b in zip(black.shape[:2], white.shape[:2], strict=True))
-    out = np.empty(data.shape, np.float32)
+    out = np.empty(data.shape, np.float32) if samples == 1 else output(data.shape)
     values = np.arange(65536, dtype=np.float64)
     for i in range(rows):
         for j in range(columns):
@@ -190,7 +191,8 @@ def interpolate(file, values, demosaic):
     else:
         with carrier(file.pattern, file.letters, values.shape) as (raw, pad, window):
             image = _interpolate_in(raw, pad(values), levels, demosaic)[window]
-    image = np.minimum(image / whites.astype(np.float32)[: image.shape[-1]], np.float32(1))
+    developed = np.divide(image, whites.astype(np.float32)[: image.shape[-1]], out=output(image.shape))
+    image = np.minimum(developed, np.float32(1), out=developed)
     if n == 6:  # LibRaw leaves a corner of X-Trans black where it finds no neighbour of a colour
         for corner, neighbour in ((0, 1), (-1, -2)):
             image[corner, [0, -1]] = image[neighbour, [1, -2]]
