@@ -122,7 +122,9 @@ class _Child:
         self._socket.sendall(json.dumps(request).encode("ascii") + b"\n")
         head, descriptors, _, _ = socket.recv_fds(self._socket, 8, 1)
         try:
-            head += self._read(8 - len(head)) if head else b""
+            if not head:
+                raise EOFError
+            head += self._read(8 - len(head))
             reply = json.loads(self._read(int.from_bytes(head, "little")))
             if "shape" not in reply:
                 return reply, None

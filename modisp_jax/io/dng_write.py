@@ -11,7 +11,7 @@ from modisp_jax.io.dng_tags import CFA, COLOR_LETTERS, LINEAR_RAW
 from modisp_jax.io.images import ImageError, replacing
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
-_SMALLEST = 22  # LibRaw takes smaller images for thumbnails
+_SMALLEST = 2
 
 
 def write_dng(

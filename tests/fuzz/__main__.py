@@ -35,8 +35,8 @@ def main():
         if log:
             print(json.dumps({key: value for key, value in case.items() if key != "trace"}), file=log, flush=True)
         if is_bad(case) or case["seconds"] > options.slow:
-            print(f"{case['number']} {case['reader']}: {case['outcome']}, {case['damage']}: "
-                  f"{case.get('error', '')} {case.get('partial', '')} {case.get('ignored', '')}", flush=True)  # fmt: skip
+            details = [case[key] for key in ("error", "partial", "ignored") if key in case]
+            print(f"{case['number']} {case['reader']}: {case['outcome']}, {case['damage']}:", *details, flush=True)
         if len(found) % 500 == 0:
             print(f"{len(found)} cases, {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
 

@@ -32,7 +32,7 @@ class Worker:
         self.answers = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         self.left = CASES_A_WORKER
-        if self.answer(180) is None:
+        if self.answer(900) is None:
             raise RuntimeError(f"a worker did not start: {self.said()}")
 
     def _listen(self):

@@ -1,7 +1,8 @@
 """What is fuzzed: a row for each way in. A case ends in a sound value, or in one of ``REFUSALS`` with one line.
 
-To add a reader, add a row to ``READERS``: the kind of seed that it takes (or several), and a function of the file's
-path and an empty folder, which returns True where what came is sound. It imports what it needs. A folder that is not empty after a refusal is a partial output.
+To add a reader, add a row to ``READERS``: the kinds of seeds that it takes, and a function of the file's path and an
+empty folder, which returns True where what came is sound. It imports what it needs. A folder that is not empty after a
+refusal is a partial output.
 """
 
 import dataclasses

@@ -15,8 +15,8 @@ DIMENSIONS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 322, 323, 324, 325, 3
 LEVELS = (50713, 50714, 50715, 50716, 50717, 50712)
 COLOR = (50721, 50722, 50727, 50728, 50729, 50778, 50964, 50723)
 BOMB_BYTES = 48_000_000
-JSON_VALUES = (None, True, -1, 0, 1e308, 10**400, float("nan"), float("inf"), "", "x" * 5000, "\0\n\udc80", [], {}, [[]],
-               [1, 2], [[1, 2, 3]] * 3, {"a": 1}, -(2**63), 1e-320, "vivid", "../../etc/passwd")  # fmt: skip
+JSON_VALUES = (None, True, -1, 0, 1e308, 10**400, float("nan"), float("inf"), "", "x" * 5000, "\0\n\udc80", [], {},
+               [[]], [1, 2], [[1, 2, 3]] * 3, {"a": 1}, -(2**63), 1e-320, "vivid", "../../etc/passwd")  # fmt: skip
 
 
 def damage(rng, data, suffix):
@@ -41,7 +41,7 @@ def damage(rng, data, suffix):
 
 
 def entries(data):
-    """(byte order, [(place of the entry, tag, type, count, place of its value)], [places of next-directory pointers])."""
+    """(byte order, [(place, tag, type, count, place of the value) of each entry], [places of next-directory pointers])."""
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     (first,) = struct.unpack_from(order + "I", data, 4)
     found, nexts, todo, seen = [], [4], [first], set()
@@ -292,8 +292,8 @@ OPCODES = (
     b"\x96" + struct.pack("<Q", 2**45),  # BYTEARRAY8
     b"\x95" + struct.pack("<Q", 2**63 - 1),  # FRAME
     b"\x8b\xff\xff\xff\x7f",  # LONG4
-    b"cos\nsystem\n", b"cbuiltins\neval\n", b"(i__main__\nx\n", b"\x80\xff", b"\x82\x01", b"P0\n", b"Q", b"R", b"b", b"0",
-    b"}b", b"cmodisp\nx\n", b"\x93", b"\x81", b"\x98", b"o",
+    b"cos\nsystem\n", b"cbuiltins\neval\n", b"(i__main__\nx\n", b"\x80\xff", b"\x82\x01", b"P0\n", b"Q", b"R",
+    b"b", b"0",     b"}b", b"cmodisp\nx\n", b"\x93", b"\x81", b"\x98", b"o",
     b"(" * 3000, b"]" * 3000 + b"a" * 2999, b"}" * 2000, b"K\x01" * 200_000, b"I" + b"9" * 9000 + b"\n", b"N2" * 3000,
 )  # fmt: skip
 
