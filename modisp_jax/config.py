@@ -22,7 +22,8 @@ class NAFNetConfig:
     """Blocks on each decoder level, from the coarsest up."""
 
     def __post_init__(self):
-        _check(1 <= self.width <= 4096, f"width: expected 1 to 4096, got {self.width}")
+        _check(self.width >= 1, f"width: expected at least 1, got {self.width}")
+        _check(self.width <= 4096, f"width: expected up to 4096, got {self.width}")
         blocks = (*self.encoder_blocks, self.middle_blocks, *self.decoder_blocks)
         _check(max(blocks) <= 64, f"expected up to 64 blocks on a level, got {max(blocks)}")
         _check(len(self.encoder_blocks) <= 8, f"expected up to 8 levels, got {len(self.encoder_blocks)}")

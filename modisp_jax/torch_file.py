@@ -10,6 +10,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -82,6 +83,14 @@ def read_state_dict(path):
     else:
         raise ValueError(f"{path}: expected a PyTorch checkpoint (a zip archive), got a file of another kind")
     return _tensors(path, state)
+
+
+def to_float32(tensor):
+    """A floating-point array as float32, too large numbers as infinity, without a warning; others as they are."""
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        return tensor
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(tensor, np.float32)
 
 
 def _tensors(path, state):

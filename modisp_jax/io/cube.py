@@ -133,7 +133,12 @@ def _keyword(where, line, words, header):
             raise CubeError(f'{where}: expected TITLE "words", got {line!r}')
         header[name] = title[1:-1]
     elif name == "LUT_3D_SIZE":
-        if len(words) != 2 or not words[1].isdecimal() or not SIZES[0] <= int(words[1]) <= SIZES[1]:
+        if (
+            len(words) != 2
+            or not words[1].isdecimal()
+            or len(words[1]) > 9
+            or not SIZES[0] <= int(words[1]) <= SIZES[1]
+        ):
             raise CubeError(
                 f"{where}: expected LUT_3D_SIZE and a number from {SIZES[0]} to {SIZES[1]}, got {line!r:.100}"
             )

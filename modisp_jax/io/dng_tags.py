@@ -150,6 +150,8 @@ def missing_bytes(tags, file_size):
     stored = sum(count for _, count in tags.strips)
     if tags.number(259, 1) == 1 and stored < needed:
         return f"{needed} bytes of uncompressed image data, got {stored}"
+    if tags.number(259) == 7 and bits > 8 and stored < needed / bits:
+        return f"at least {math.ceil(needed / bits)} bytes of lossless JPEG, a bit a value, got {stored}"
     return None
 
 

@@ -5,6 +5,7 @@ JPEG is Pillow's, PNG imagecodecs' (Pillow writes no 16-bit RGB), TIFF tifffile'
 
 import contextlib
 import functools
+import io
 import os
 import struct
 import tempfile
@@ -183,10 +184,12 @@ def _write_jpeg(path, pixels, quality, exif):
     options["subsampling"] = 0 if quality >= 90 else 2  # 4:4:4, 4:2:0
     if exif is not None:
         options["exif"] = exif.tobytes()
+    encoded = io.BytesIO()  # not the file itself: Pillow takes a write that the disk cuts short for a whole one
     try:
-        Image.fromarray(pixels).save(path, format="jpeg", **options)
+        Image.fromarray(pixels).save(encoded, format="jpeg", **options)
     except ValueError as cause:  # EXIF of more than 64 KB
         raise ImageError(f"{path}: cannot be written: {cause}") from None
+    path.write_bytes(encoded.getbuffer())
 
 
 def _png_chunk(name, data):

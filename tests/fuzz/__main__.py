@@ -52,6 +52,8 @@ def main():
     return int(any(is_bad(case) for case in found))
 
 
+ENDED = ("crashed on it", "longer than its size", "more memory than")
+"""Refusals that only the decoding child makes possible."""
 BAD = ("crash", "hang", "fault", "unsound", "partial")
 
 
@@ -68,6 +70,7 @@ def summary(found):
         counts = collections.Counter(case["outcome"] for case in cases)
         row = {"cases": len(cases), **{k: counts.get(k, 0) for k in ("read", "refused", *BAD[:-1])}}
         row["partial"] = sum("partial" in case for case in cases)
+        row["child_ended"] = sum(any(word in case.get("error", "") for word in ENDED) for case in cases)
         row["slowest_s"] = round(max(case["seconds"] for case in cases), 2)
         row["most_mb"] = round(max(case["grown"] for case in cases) / 1e6)
         table[name] = row

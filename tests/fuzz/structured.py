@@ -41,7 +41,7 @@ def damage(rng, data, suffix):
 
 
 def entries(data):
-    """(byte order, [(place, tag, type, count, place of the value) of each entry], [places of next-directory pointers])."""
+    """(byte order, [(place, tag, type, count, place of the value) of each entry], [places of pointers])."""
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     (first,) = struct.unpack_from(order + "I", data, 4)
     found, nexts, todo, seen = [], [4], [first], set()
