@@ -237,12 +237,8 @@ READERS = {
 def outcome_of(error):
     """How a case that raised ended: "refused", or "fault" where no user should see such an error."""
     line = str(error)
-    bad = not isinstance(error, REFUSALS) or isinstance(error, MISTAKES)
-    return (
-        "fault"
-        if bad or not line or len(line.splitlines()) != 1 or "unexpected" in line.split(": ")[-2:-1]
-        else "refused"
-    )
+    wrong = not isinstance(error, REFUSALS) or isinstance(error, MISTAKES)
+    return "fault" if wrong or len(line.splitlines()) != 1 or "unexpected error" in line else "refused"
 
 
 def leftovers(folder: Path):

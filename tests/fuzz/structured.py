@@ -47,18 +47,21 @@ def entries(data):
     found, nexts, todo, seen = [], [4], [first], set()
     while todo and len(seen) < 20:
         start = todo.pop()
-        if start in seen or start + 2 > len(data):
+        if start < 8 or start in seen or start + 2 > len(data):
             continue
         seen.add(start)
         (count,) = struct.unpack_from(order + "H", data, start)
         for k in range(min(count, 300)):
             place = start + 2 + 12 * k
+            if place + 12 > len(data):
+                break
             tag, kind, n = struct.unpack_from(order + "HHI", data, place)
             size = TYPE_BYTES.get(kind, 1) * n
             value = place + 8 if size <= 4 else struct.unpack_from(order + "I", data, place + 8)[0]
             found.append((place, tag, kind, n, value))
             if tag in (330, 34665, 34853) and n >= 1:
-                todo += [struct.unpack_from(order + "I", data, value + 4 * i)[0] for i in range(min(n, 4))]
+                places = [value + 4 * i for i in range(min(n, 4)) if value + 4 * i + 4 <= len(data)]
+                todo += [struct.unpack_from(order + "I", data, at)[0] for at in places]
         nexts.append(start + 2 + 12 * count)
         if nexts[-1] + 4 <= len(data):
             todo.append(struct.unpack_from(order + "I", data, nexts[-1])[0])
