@@ -18,9 +18,11 @@ from safetensors.numpy import save
 
 from modisp_jax.config import PipelineConfig
 from modisp_jax.io.images import replacing
+from modisp_jax.io.json_text import parse_json
 from modisp_jax.mix import STAGE_NAMES, mix_styles
 from modisp_jax.params import check_params, init_params
 from modisp_jax.style_file import parse_mix, read_style_file
+from modisp_jax.torch_file import to_float32
 from modisp_jax.tree import flatten, unflatten
 
 FORMAT = "modisp_jax parameters"
@@ -177,7 +179,7 @@ def _load_file(path, wanted):
     """Tensors of a file, checked; ``wanted`` says what was asked for, should there be none."""
     flat, _ = _read(path, wanted=wanted)
     try:
-        params = unflatten(flat)
+        params = unflatten({name: to_float32(tensor) for name, tensor in flat.items()})
     except (TypeError, AttributeError, IndexError):
         raise ValueError(f"{path}: not a parameter set: a name is both a tensor and a group of tensors") from None
     _check(params, path)
@@ -213,7 +215,7 @@ def _read(path, tensors=True, wanted="expected a parameter file"):
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: numbers that NumPy does not have
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from None
     try:
-        card = json.loads(metadata.get("card", "{}"))
+        card = parse_json(metadata.get("card", "{}"))
     except ValueError as error:
         raise ValueError(f"{path}: its card is no JSON ({error})") from None
     return flat, card

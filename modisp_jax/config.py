@@ -23,6 +23,10 @@ class NAFNetConfig:
 
     def __post_init__(self):
         _check(self.width >= 1, f"width: expected at least 1, got {self.width}")
+        _check(self.width <= 4096, f"width: expected up to 4096, got {self.width}")
+        blocks = (*self.encoder_blocks, self.middle_blocks, *self.decoder_blocks)
+        _check(max(blocks) <= 64, f"expected up to 64 blocks on a level, got {max(blocks)}")
+        _check(len(self.encoder_blocks) <= 8, f"expected up to 8 levels, got {len(self.encoder_blocks)}")
         _check(
             len(self.encoder_blocks) == len(self.decoder_blocks),
             f"expected equal levels of encoder and decoder, got {self.encoder_blocks} and {self.decoder_blocks}",

@@ -14,6 +14,7 @@ from modisp_jax.config import DENOISERS, ENHANCEMENT
 from modisp_jax.io.exif import read_settings
 from modisp_jax.io.images import FORMATS, replacing
 from modisp_jax.io.load import load_metadata
+from modisp_jax.io.names import shown
 from modisp_jax.params import config_of, count_params
 from modisp_jax.style_file import read_style_file
 from modisp_jax.torch_file import read_state_dict
@@ -43,8 +44,9 @@ def explain(error, path):
         reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     elif isinstance(error, MemoryError):
         reason = f"out of memory {error}"
-    reason = " ".join(reason.split()) or type(error).__name__
-    return reason if str(path) in reason else f"{path}: {reason}"
+    if str(path) not in reason:
+        reason = f"{path}: {reason or type(error).__name__}"
+    return shown(" ".join(reason.split()) if str(path).isprintable() else reason)
 
 
 def describe(path):
@@ -103,10 +105,11 @@ def import_and_save(output, sources, *, name, license):
         "made_by": f"modisp_jax {__version__}, modisp import-torch",
         **describe_params(params),
     }
-    save_params(output, params, card)
-    with replacing(output.with_suffix(".md"), error=ValueError) as temporary:
-        temporary.write_text(_card_page(card, _sha256(output)), encoding="utf-8")
-    print(f"{output}: {card['parameters']:,} parameters, card in {output.with_suffix('.md')}")
+    page = output.with_suffix(".md")
+    with replacing(page, error=ValueError) as new_page, replacing(output, error=ValueError) as new_file:  # both or none
+        save_params(new_file, params, card)
+        new_page.write_text(_card_page(card, _sha256(new_file)), encoding="utf-8", errors="backslashreplace")
+    print(f"{shown(output)}: {card['parameters']:,} parameters, card in {shown(page)}")
     return 0
 
 
@@ -132,7 +135,7 @@ def _size(state):
 
 
 def _as_text(path, facts):
-    return "\n".join([str(path), *_lines(facts, "  ")])
+    return "\n".join(shown(line) for line in [path, *_lines(facts, "  ")])
 
 
 def _lines(facts, indent):

@@ -17,6 +17,7 @@ from modisp_jax.color import srgb_encode
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
 from modisp_jax.io.images import FORMATS, apply_orientation, quantize, read_image, replacing, write_image
+from modisp_jax.io.json_text import read_json
 from modisp_jax.metrics import delta_e2000, lpips, psnr, ssim
 from modisp_jax.pipeline import render, render_stages, shrink
 from modisp_jax.raw import read_raw
@@ -267,7 +268,7 @@ def _earlier(options, settings, cases):
     if options.json is None or options.overwrite or not options.json.exists():
         return {}
     try:
-        report = json.loads(options.json.read_text(encoding="utf-8"))
+        report = read_json(options.json)
         if report["format"] != FORMAT:
             raise ValueError(report["format"])
         images = {

@@ -4,6 +4,7 @@ from modisp_jax import compile_cache
 from modisp_jax.cube import global_lut
 from modisp_jax.describe import explain
 from modisp_jax.io.cube import write_cube
+from modisp_jax.io.names import shown
 from modisp_jax.pipeline import render_stages
 from modisp_jax.raw import read_raw
 from modisp_jax.render_files import FAILURES, load_style
@@ -29,6 +30,6 @@ def export_cube(photo, output, *, params, style, nodes, encoding):
     except FAILURES as error:
         raise ValueError(explain(error, photo)) from None
     table = global_lut(stages.look, size=nodes, encoding=encoding, scene=stages.linear_small)
-    write_cube(output, table, title=f"modisp_jax {style or params}, {photo.name}".replace('"', "'"))
-    print(f"{output}: {nodes} nodes a side, for linear sRGB, white-balanced, {ENCODED[encoding]}")
+    write_cube(output, table, title=shown(f"modisp_jax {style or params}, {photo.name}").replace('"', "'"))
+    print(f"{shown(output)}: {nodes} nodes a side, for linear sRGB, white-balanced, {ENCODED[encoding]}")
     return 0

@@ -20,6 +20,7 @@ import math
 from pathlib import Path
 
 from modisp_jax.io.images import replacing
+from modisp_jax.io.json_text import read_json
 
 VERSION = 1
 KEYS = ("modisp_style", "description", "mix", "edits")
@@ -62,7 +63,7 @@ def read_style_file(path):
     """
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except OSError as error:
         raise ValueError(f"{path}: expected a style file, got: {error.strerror}") from None
     except ValueError as error:

@@ -4,11 +4,13 @@ A ``.pth`` file is a zip archive: ``data.pkl`` describes the tensors, ``data/KEY
 below knows tensors, ordered dicts and nothing else, so a file that asks for any other object is refused.
 """
 
+import io
 import math
 import pickle
 import zipfile
 from pathlib import Path
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -28,11 +30,21 @@ _STORAGES = {
 _WRAPPERS = ("state_dict", "model_state_dict", "params")
 """Keys under which training scripts keep the state dict."""
 
+_MOST_STORAGES = 2**16
+
+_OTHER_OPCODES = b"".join([pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ,
+                           pickle.NEWOBJ_EX, pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER,
+                           pickle.PERSID])  # fmt: skip
+
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of PyTorch before 1.6 begins: the pickled number 0x1950A86A20F9469CFC6C."""
 
 _LARGEST_EXPANDED = 2**24
-"""A tensor of stride 0 repeats its numbers, so a small file could ask for any amount of memory; this many, no more."""
+"""A tensor of stride 0 repeats its numbers, and tensors may share theirs, so a small file could ask for any amount of
+memory. So many numbers beyond those of the file, no more."""
+
+_LARGEST_PICKLE = 2**22
+"""Bytes of data.pkl; the published checkpoints have under a hundred thousand."""
 
 
 def read_state_dict(path):
@@ -73,6 +85,14 @@ def read_state_dict(path):
     return _tensors(path, state)
 
 
+def to_float32(tensor):
+    """A floating-point array as float32, too large numbers as infinity, without a warning; others as they are."""
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        return tensor
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(tensor, np.float32)
+
+
 def _tensors(path, state):
     """The state dict within what the file holds; raises where there is none, or more than names and tensors."""
     for wrapper in _WRAPPERS:
@@ -99,32 +119,50 @@ def _read_archive(archive):
     names = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
     if len(names) != 1:
         raise pickle.UnpicklingError(f"expected one data.pkl in the archive, found {len(names)}")
+    if archive.getinfo(names[0]).file_size > _LARGEST_PICKLE:
+        raise pickle.UnpicklingError(f"expected up to {_LARGEST_PICKLE} bytes of data.pkl")
     prefix = names[0].removesuffix("data.pkl")
     if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
         raise pickle.UnpicklingError("expected little-endian data")
+    # What is packed could unpack to anything, and what lies in one place be read under many names.
+    if sum(info.file_size for info in archive.infolist() if info.filename.startswith(f"{prefix}data/")) > _size(
+        archive
+    ):
+        raise pickle.UnpicklingError("tensors of more bytes than the file has")
     with archive.open(names[0]) as file:
-        return _TensorUnpickler(file, archive, prefix).load()
+        return _TensorUnpickler(io.BytesIO(file.read(_LARGEST_PICKLE)), archive, prefix).load()
 
 
-class _StateDict(dict):
-    """Stands for OrderedDict; leaves out the attributes that PyTorch adds to it, since a file could name any."""
-
-    def __setstate__(self, state):
-        pass
+def _size(archive):
+    return archive.fp.seek(0, 2)
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    """Builds NumPy arrays from the few globals that a state dict needs."""
+def _refuse_opcode(unpickler):
+    raise pickle.UnpicklingError("an object that no tensor needs")
+
+
+class _TensorUnpickler(pickle._Unpickler):
+    """Builds NumPy arrays from the few globals that a state dict needs.
+
+    Python's own unpickler, not that in C, which makes a table of as many places as a file says, sixteen gigabytes.
+    """
 
     def __init__(self, file, archive, prefix):
         super().__init__(file)
         self._archive, self._prefix, self._read = archive, prefix, {}
+        self._left = _LARGEST_EXPANDED + _size(archive)  # numbers that tensors may still have
+
+    # BUILD sets attributes on anything, and PyTorch's are of no use here; the others make objects of other kinds.
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.BUILD[0]: lambda self: self.stack.pop(),
+        **dict.fromkeys(_OTHER_OPCODES, _refuse_opcode),
+    }
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
-            return _StateDict
+            return dict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
+            return self._rebuild
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _rebuild_parameter
         if module == "torch" and name in _STORAGES:
@@ -136,12 +174,21 @@ class _TensorUnpickler(pickle.Unpickler):
         if kind != "storage" or dtype not in _STORAGES:
             raise pickle.UnpicklingError(f"expected tensor storage, got {kind!r} of {dtype!r}")
         if (key, dtype) not in self._read:  # tensors may share a storage
+            if len(self._read) > _MOST_STORAGES:
+                raise pickle.UnpicklingError(f"more than {_MOST_STORAGES} storages")
             data = self._archive.read(f"{self._prefix}data/{key}")
             self._read[key, dtype] = np.frombuffer(data, _STORAGES[dtype])
         storage = self._read[key, dtype]
         if len(storage) < count:
             raise pickle.UnpicklingError(f"storage {key} holds {len(storage)} numbers, expected {count}")
         return storage
+
+    def _rebuild(self, *arguments):
+        tensor = _rebuild_tensor(*arguments)
+        self._left -= tensor.size
+        if self._left < 0:
+            raise pickle.UnpicklingError("tensors of many times the numbers that the file has")
+        return tensor
 
 
 def _rebuild_tensor(storage, offset, size, stride, *_):

@@ -4,17 +4,15 @@ A row of a table is ``(published name, our path, layout)``. Every tensor of a fi
 a tensor, so a checkpoint of another model cannot slip in.
 """
 
-import json
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig, PhotofinishConfig
+from modisp_jax.io.json_text import read_json
 from modisp_jax.nets.white_balance import CAPTURE
 from modisp_jax.ops.lut import identity_chroma_lut
 from modisp_jax.params import check_params, nafnet_config
-from modisp_jax.torch_file import read_state_dict
+from modisp_jax.torch_file import read_state_dict, to_float32
 from modisp_jax.torch_tables import AWB_TABLES, IO_TABLES, nafnet_table, photofinish_table
 from modisp_jax.tree import unflatten
 
@@ -195,7 +193,7 @@ def import_io(name, path):
 def _read_ranges(path):
     """Reads the ranges of the camera-specific network's inputs off its published JSON."""
     try:
-        facts = json.loads(Path(path).read_text(encoding="utf-8"))
+        facts = read_json(path)
         bounds, capture = facts["hist_boundaries"], facts["norm_values"]
         lists = {
             "histogram_min": bounds[:2],
@@ -203,10 +201,10 @@ def _read_ranges(path):
             "capture_min": capture["capture-data-min"],
             "capture_max": capture["capture-data-max"],
         }
-        ranges = {name: jnp.asarray(numbers, jnp.float32) for name, numbers in lists.items()}
+        ranges = {name: jnp.asarray(to_float32(np.array(numbers, float))) for name, numbers in lists.items()}
     except OSError as error:
         raise ValueError(f"{path}: expected a readable JSON file, got: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: expected JSON with hist_boundaries and norm_values ({reason})") from None
     for name, size in (("histogram", 2), ("capture", len(CAPTURE))):
@@ -227,7 +225,7 @@ def _convert(path, state, table):
         if name not in rows:
             raise ValueError(f"{path}: unexpected tensor {name}: not a checkpoint of this network")
         place, layout = rows[name]
-        flat[place] = jnp.asarray(_laid_out(path, name, tensor, layout), jnp.float32)
+        flat[place] = jnp.asarray(to_float32(_laid_out(path, name, tensor, layout)))
     return unflatten(flat)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from modisp_jax.nets.vgg import BLOCKS, CHANNELS, layer_names
-from modisp_jax.torch_file import read_state_dict
+from modisp_jax.torch_file import read_state_dict, to_float32
 
 LAST_LAYER = {"vgg19": "conv4_2", "vgg16": "conv5_3"}
 """Up to where the perceptual loss and LPIPS look."""
@@ -112,7 +112,7 @@ def _tensor(path, state, name, shape, network):
     tensor = state[name]
     if tensor.shape != shape:
         raise ValueError(f"{path}: {name}: expected shape {shape} as in {network}, got {tensor.shape}")
-    tensor = np.asarray(tensor, np.float32)
+    tensor = np.asarray(to_float32(tensor), np.float32)
     if not np.isfinite(tensor).all():
         raise ValueError(f"{path}: {name}: expected finite numbers, got NaN or infinity")
     return tensor

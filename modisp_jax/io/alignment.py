@@ -1,8 +1,12 @@
 """Does a finished picture lie on its raw photo? Turning, cropping and a look at both, for preparing and fitting."""
 
+import contextlib
+
 import numpy as np
 
+from modisp_jax.io.dng_tags import quiet_tifffile
 from modisp_jax.io.images import apply_orientation, read_image
+from modisp_jax.io.open_picture import open_picture
 from modisp_jax.io.resize import resize_area
 
 _INVERSE = {6: 8, 8: 6}  # EXIF's other orientations undo themselves
@@ -35,28 +39,27 @@ def _orientation_and_profile(path):
     """EXIF orientation (1 where there is none) and description of the colour profile ("" likewise)."""
     import io
 
-    from PIL import Image, ImageCms
+    from PIL import ImageCms
 
+    code, icc = _orientation_and_icc(path)
+    try:
+        profile = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() if icc else ""
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        profile = ""
+    return int(code) if code in range(1, 9) else 1, profile
+
+
+def _orientation_and_icc(path):
+    """EXIF orientation and colour profile as the file has them, or (None, None): read_image says what is wrong."""
     if path.suffix.lower() in (".tif", ".tiff"):
         import tifffile
 
-        try:
-            with tifffile.TiffFile(path) as file:
-                tags = file.pages[0].tags
-                code, icc = (tags[tag].value if tag in tags else None for tag in (274, 34675))
-        except (tifffile.TiffFileError, IndexError, OSError):
-            code = icc = None  # read_image says what is wrong
-    else:
-        try:
-            with Image.open(path) as picture:
-                code, icc = picture.getexif().get(274), picture.info.get("icc_profile")
-        except (OSError, SyntaxError, ValueError):
-            code = icc = None
-    try:
-        profile = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() if icc else ""
-    except (ImageCms.PyCMSError, OSError):
-        profile = ""
-    return int(code) if code in range(1, 9) else 1, profile
+        with contextlib.suppress(Exception), quiet_tifffile(), tifffile.TiffFile(path) as file:
+            tags = file.pages[0].tags
+            return tuple(tags[tag].value if tag in tags else None for tag in (274, 34675))
+    with contextlib.suppress(OSError, ValueError), open_picture(path, ValueError) as picture:
+        return picture.getexif().get(274), picture.info.get("icc_profile")
+    return None, None
 
 
 def crop_box(raw, picture, default_crop, any_size=False):

@@ -3,8 +3,8 @@
 A header of keywords, then a line ``r g b`` for each node, R varying fastest. Lines that begin with # are comments.
 """
 
+import array
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,12 @@ DIGITS = 6
 
 SIZES = (2, 256)
 """Least and largest number of nodes a side, by the specification."""
+
+LARGEST = 3e38
+"""Of a number, so that float32 holds it."""
+
+LONGEST_LINE = 2**16
+"""Characters; the specification has 250."""
 
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -79,32 +85,41 @@ def read_cube(path):
       CubeError: no such file, no .cube file, a table of one dimension, or a damaged one; says which line.
     """
     path = Path(path)
+    header, numbers = {}, array.array("f")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
+                _line(f"{path}, line {number}", line.strip(), header, numbers)
     except OSError as cause:
         raise CubeError(f"{path}: cannot be read: {cause.strerror}") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise CubeError(f"{path}: expected text, got other bytes") from None
-    header, rows = {}, []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        where = f"{path}, line {number}"
-        if words[0][0].isalpha() and words[0].lower() not in ("nan", "inf", "infinity"):
-            if rows:
-                raise CubeError(f"{where}: expected three numbers, got {line.strip()!r}")
-            _keyword(where, line.strip(), words, header)
-        else:
-            rows.append(_numbers(where, words, 3))
     if "LUT_3D_SIZE" not in header:
         raise CubeError(f"{path}: expected LUT_3D_SIZE, found none")
     n = header["LUT_3D_SIZE"]
-    if len(rows) != n**3:
-        raise CubeError(f"{path}: expected {n}^3 = {n**3} lines of numbers, got {len(rows)}")
-    table = np.array(rows, np.float32).reshape(n, n, n, 3).transpose(2, 1, 0, 3)
+    if len(numbers) != 3 * n**3:
+        raise CubeError(f"{path}: expected {n}^3 = {n**3} lines of numbers, got {len(numbers) // 3}")
+    table = np.array(numbers, np.float32).reshape(n, n, n, 3).transpose(2, 1, 0, 3)
     ends = (header.get(name, UNIT[k]) for k, name in enumerate(("DOMAIN_MIN", "DOMAIN_MAX")))
     return Cube(np.ascontiguousarray(table), header.get("TITLE"), _domain(path, tuple(ends)))
+
+
+def _line(where, line, header, numbers):
+    """Notes a line in ``header`` or in ``numbers``, three a node."""
+    words = line.split()
+    if len(line) >= LONGEST_LINE - 1:
+        raise CubeError(f"{where}: expected a line under {LONGEST_LINE} characters, got a longer one")
+    if not words or words[0].startswith("#"):
+        return
+    if words[0][0].isalpha() and words[0].lower() not in ("nan", "inf", "infinity"):
+        if numbers:
+            raise CubeError(f"{where}: expected three numbers, got {line!r:.100}")
+        _keyword(where, line, words, header)
+        return
+    n = header.get("LUT_3D_SIZE", SIZES[1])
+    if len(numbers) >= 3 * n**3:
+        raise CubeError(f"{where}: expected {n}^3 = {n**3} lines of numbers, got more")
+    numbers.extend(_numbers(where, words, 3))
 
 
 def _keyword(where, line, words, header):
@@ -118,15 +133,22 @@ def _keyword(where, line, words, header):
             raise CubeError(f'{where}: expected TITLE "words", got {line!r}')
         header[name] = title[1:-1]
     elif name == "LUT_3D_SIZE":
-        if len(words) != 2 or not words[1].isdecimal() or not SIZES[0] <= int(words[1]) <= SIZES[1]:
-            raise CubeError(f"{where}: expected LUT_3D_SIZE and a number from {SIZES[0]} to {SIZES[1]}, got {line!r}")
+        if (
+            len(words) != 2
+            or not words[1].isdecimal()
+            or len(words[1]) > 9
+            or not SIZES[0] <= int(words[1]) <= SIZES[1]
+        ):
+            raise CubeError(
+                f"{where}: expected LUT_3D_SIZE and a number from {SIZES[0]} to {SIZES[1]}, got {line!r:.100}"
+            )
         header[name] = int(words[1])
     elif name in ("DOMAIN_MIN", "DOMAIN_MAX"):
         header[name] = _numbers(where, words[1:], 3)
     elif name == "LUT_1D_SIZE":
         raise CubeError(f"{where}: expected a table of three dimensions, got one of one")
     else:
-        raise CubeError(f"{where}: expected TITLE, LUT_3D_SIZE, DOMAIN_MIN, DOMAIN_MAX or numbers, got {line!r}")
+        raise CubeError(f"{where}: expected TITLE, LUT_3D_SIZE, DOMAIN_MIN, DOMAIN_MAX or numbers, got {line!r:.100}")
 
 
 def _numbers(where, words, count):
@@ -135,8 +157,8 @@ def _numbers(where, words, count):
         numbers = tuple(float(word) for word in words)
     except ValueError:
         numbers = ()
-    if len(numbers) != count or not all(map(math.isfinite, numbers)):
-        raise CubeError(f"{where}: expected {count} finite numbers, got {' '.join(words)!r}")
+    if len(numbers) != count or not all(abs(number) < LARGEST for number in numbers):
+        raise CubeError(f"{where}: expected {count} finite numbers, got {' '.join(words)!r:.100}")
     return numbers
 
 

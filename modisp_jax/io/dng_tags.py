@@ -28,6 +28,7 @@ COLOR_LETTERS = "RGBCMYW"
 """Letter of each CFAPlaneColor value."""
 
 _RATIONAL = (5, 10)
+_LONGEST = 2**20  # numbers in a tag; a look table of 90 x 30 x 30 x 3 has a quarter of it
 # Tag codes of calibrations 1, 2, 3: illuminant, its data, ColorMatrix, CameraCalibration, ForwardMatrix.
 _CALIBRATION_TAGS = (
     (50778, 52533, 50721, 50723, 50964),
@@ -69,7 +70,7 @@ class DngTags:
 
 
 @contextlib.contextmanager
-def _quiet_tifffile():
+def quiet_tifffile():
     """tifffile logs each oddity of a file as an error; what matters here is checked here."""
     logger = logging.getLogger("tifffile")
     level = logger.level
@@ -99,19 +100,31 @@ def read_dng_tags(path):
     """Tags of the DNG file at ``path``, or None for a file that is no DNG."""
     import tifffile
 
-    with _quiet_tifffile():
+    with quiet_tifffile():
         try:
             with tifffile.TiffFile(path) as tiff:
                 first = tiff.pages[0]
                 if 50706 not in first.tags:  # DNGVersion
                     return None
-                pages = [first, *_sub_pages(first)]
-                raw = next((p for p in pages if _is_raw(p)), first)
-                plain = [{t.code: _plain(t) for t in page.tags if t.code != 34665} for page in (raw, first)]
+                raw = raw_page(tiff)
+                plain = [{t.code: _plain(t) for t in page.tags if _is_of_use(t)} for page in (raw, first)]
                 strips = tuple(zip(raw.dataoffsets, raw.databytecounts, strict=False))
                 return DngTags(raw=plain[0], first=plain[1], byte_order=tiff.byteorder, strips=strips)
-        except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error):
+        except MemoryError:
+            raise
+        except Exception:  # tifffile raises nearly anything for a damaged file; LibRaw says what is wrong with it
             return None
+
+
+def raw_page(tiff):
+    """The page of tifffile's ``tiff`` that is the raw image; the first where none says so."""
+    first = tiff.pages[0]
+    return next((page for page in [first, *_sub_pages(first)] if _is_raw(page)), first)
+
+
+def _is_of_use(tag):
+    """Not EXIF's directory, nor a list so long that it can only be damage."""
+    return tag.code != 34665 and (tag.count <= _LONGEST or int(tag.dtype) in (2, 7))
 
 
 def _sub_pages(page):
@@ -126,7 +139,7 @@ def _is_raw(page):
 
 def missing_bytes(tags, file_size):
     """Why the raw image's data cannot be whole in a file of ``file_size`` bytes, as a text; None where it can."""
-    if not tags.strips:
+    if not tags.strips or max(count for _, count in tags.strips) <= 0:
         return "no image data"
     end = max(offset + count for offset, count in tags.strips)
     if end > file_size:
@@ -137,6 +150,8 @@ def missing_bytes(tags, file_size):
     stored = sum(count for _, count in tags.strips)
     if tags.number(259, 1) == 1 and stored < needed:
         return f"{needed} bytes of uncompressed image data, got {stored}"
+    if tags.number(259) == 7 and bits > 8 and stored < needed / bits:
+        return f"at least {math.ceil(needed / bits)} bytes of lossless JPEG, a bit a value, got {stored}"
     return None
 
 
@@ -158,20 +173,19 @@ def dng_levels(tags):
     """Levels of a DNG's active area.
 
     Black is BlackLevel, which repeats, plus BlackLevelDeltaV of the row and BlackLevelDeltaH of the column. White is
-    WhiteLevel, by default the largest value of the linearisation table or of the sample's bits.
+    WhiteLevel, by default
     LinearResponseLimit is no white level: a value above it is inexact, but not clipped.
     """
-    samples = int(tags.number(277, 1))
+    samples = max(1, int(tags.number(277, 1)))
     repeat = tags.numbers(50713, 2)
-    rows, columns = (int(v) for v in repeat) if repeat is not None else (1, 1)
+    rows, columns = (int(v) for v in repeat) if repeat is not None and np.isfinite(repeat).all() else (1, 1)
     black = tags.numbers(50714)
-    black = np.zeros(1) if black is None else np.nan_to_num(black)
+    black = np.zeros(1) if black is None or not black.size else np.nan_to_num(black)
     if black.size != rows * columns * samples:
         rows, columns, black = 1, 1, np.full(samples, black[0])
     white = tags.numbers(50717)
-    if white is None or not np.isfinite(white).all():
-        table = tags.numbers(50712)
-        white = np.array([2.0 ** tags.number(258, 16) - 1 if table is None else table.max()])
+    if white is None or not white.size or not np.isfinite(white).all():
+        white = np.array([_default_white(tags)])
     return Levels(
         black=black.reshape(rows, columns, samples),
         white=np.resize(white, samples).reshape(1, 1, samples),
@@ -180,13 +194,23 @@ def dng_levels(tags):
     )
 
 
+def _default_white(tags):
+    """1 for floating point, the largest value of the linearisation table, or of the sample's bits."""
+    table = tags.numbers(50712)
+    if tags.number(339, 1) == 3:
+        return 1.0
+    if table is not None and table.size:
+        return table.max()
+    return 2.0 ** min(tags.number(258, 16), 32) - 1
+
+
 def dng_pattern(tags):
     """Colour letters of the filter array from the active area's top-left pixel, row by row; "" without an array."""
     size, pattern = tags.numbers(33421, 2), tags.get(33422)
     if tags.number(262) != CFA or size is None or pattern is None:
         return ""
     values = pattern if isinstance(pattern, np.ndarray) else np.frombuffer(pattern, np.uint8)
-    if values.size != int(size[0] * size[1]):
+    if not np.isfinite(size).all() or values.size != int(size[0] * size[1]):
         return ""
     return "".join(COLOR_LETTERS[int(v)] if v < len(COLOR_LETTERS) else "?" for v in values)
 

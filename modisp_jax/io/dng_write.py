@@ -12,7 +12,7 @@ from modisp_jax.io.images import ImageError, replacing
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
 _LONGEST_LJPEG_SIDE = 65500
-_SMALLEST = 22  # LibRaw takes smaller images for thumbnails
+_SMALLEST = 2
 
 
 def write_dng(

@@ -7,6 +7,11 @@ import json
 import math
 import struct
 import warnings
+from pathlib import Path
+
+from modisp_jax.io.decode import DecodeError, decode, is_separate
+from modisp_jax.io.json_text import parse_json
+from modisp_jax.io.open_picture import open_picture
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -38,12 +43,26 @@ def read_exif(path):
 
 
 def _exif_of_preview(path):
+    """:func:`preview_exif`, by the decoding child where there is one."""
+    if not is_separate():
+        return preview_exif(path)
+    try:
+        data = decode("preview_exif", path)[0]["exif"]
+    except DecodeError:  # a preview that takes its decoder down has no EXIF
+        return None
+    return None if data is None else bytes.fromhex(data)
+
+
+def preview_exif(path):
+    """EXIF of the JPEG preview that LibRaw finds in a raw file, as bytes; None where there is none."""
     import rawpy
     from PIL import Image
 
+    from modisp_jax.io.libraw import open_in
+
     raw = rawpy.RawPy()
     try:
-        raw.open_file(str(path))
+        open_in(raw, Path(path))
         preview = raw.extract_thumb()
         if preview.format == rawpy.ThumbFormat.JPEG:
             with Image.open(io.BytesIO(preview.data)) as picture:
@@ -189,17 +208,15 @@ def _entries(data, start, directory, order):
 
 def read_settings(path):
     """The settings by which this package made a picture (JPEG, PNG or TIFF), a dict; None where it holds none."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, ValueError) as picture:
             comment = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
-    except (OSError, SyntaxError, ValueError):  # no picture that Pillow knows, or a damaged one
+    except (OSError, ValueError):  # no picture that Pillow knows, or a damaged one
         return None
     if not isinstance(comment, bytes) or not comment.startswith(_ASCII):
         return None
     try:
-        settings = json.loads(comment.removeprefix(_ASCII).rstrip(b"\0"))
+        settings = parse_json(comment.removeprefix(_ASCII).rstrip(b"\0"))
     except ValueError:
         return None
     return settings if isinstance(settings, dict) and "modisp_jax" in settings else None

@@ -5,6 +5,7 @@ JPEG is Pillow's, PNG imagecodecs' (Pillow writes no 16-bit RGB), TIFF tifffile'
 
 import contextlib
 import functools
+import io
 import os
 import struct
 import tempfile
@@ -13,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from modisp_jax.io.dng_tags import quiet_tifffile
 from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes
+from modisp_jax.io.limits import check_size
+from modisp_jax.io.open_picture import open_picture
 
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _DEFAULT_BITS = {"jpeg": 8, "png": 8, "tiff": 16}
@@ -120,7 +124,8 @@ def replacing(path, error=ImageError):
     """Yields a temporary name beside ``path`` that takes its place at the end, and is removed on any failure."""
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        # Of the name only a part: with the random one it must not become too long for the file system.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:30]}.", suffix=path.suffix, dir=path.parent)
     except OSError as cause:
         raise error(f"{path}: expected a folder that can be written to, got: {cause.strerror}") from None
     os.close(handle)
@@ -180,10 +185,12 @@ def _write_jpeg(path, pixels, quality, exif):
     if exif is not None:
         complete_exif(exif, pixels.shape[:2])
         options["exif"] = exif_bytes(exif)
+    encoded = io.BytesIO()  # not the file itself: Pillow takes a write that the disk cuts short for a whole one
     try:
-        Image.fromarray(pixels).save(path, format="jpeg", **options)
+        Image.fromarray(pixels).save(encoded, format="jpeg", **options)
     except ValueError as cause:  # EXIF of more than 64 KB
         raise ImageError(f"{path}: cannot be written: {cause}") from None
+    path.write_bytes(encoded.getbuffer())
 
 
 def _png_chunk(name, data):
@@ -248,12 +255,15 @@ def read_image(path):
     except OSError as cause:
         problem = cause.strerror or "no picture that can be read"
         raise ImageError(f"{path}: expected a PNG, TIFF or JPEG picture, got: {problem}") from None
+    except MemoryError:
+        raise ImageError(f"{path}: out of memory") from None
     except Exception as cause:  # decoders raise classes of their own, and any of these on damaged data
-        raise ImageError(f"{path}: expected a whole PNG, TIFF or JPEG picture, got: {cause}") from None
+        problem = " ".join(str(cause).split())[:200] or type(cause).__name__
+        raise ImageError(f"{path}: expected a whole PNG, TIFF or JPEG picture, got: {problem}") from None
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: expected 8 or 16 bits per channel, got {pixels.dtype}")
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 2, 3, 4):
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 2, 3, 4) or 0 in pixels.shape:
         raise ImageError(f"{path}: expected a picture [H, W, 3], got shape {pixels.shape}")
     pixels = pixels[..., :1].repeat(3, axis=-1) if pixels.shape[-1] < 3 else pixels[..., :3]
     return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
@@ -261,17 +271,23 @@ def read_image(path):
 
 def _read_pixels(path):
     with open(path, "rb") as file:
-        head = file.read(26)
+        head, size = file.read(26), os.fstat(file.fileno()).st_size
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         import tifffile
 
-        pixels = tifffile.imread(path, key=0)
+        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            # A page may have more than one plane of pixels, or claim so.
+            area = max(1, page.imagelength * page.imagewidth)
+            claim = {"pixel_bytes": page.nbytes / area, "file_size": size, "error": ImageError}
+            check_size(path, page.imagelength, page.imagewidth, **claim)
+            pixels = page.asarray()
         return np.where(pixels, np.uint8(255), np.uint8(0)) if pixels.dtype == bool else pixels
     if head.startswith(b"\x89PNG") and len(head) == 26 and head[24] == 16:
         import imagecodecs
 
+        width, height = struct.unpack(">2I", head[16:24])
+        check_size(path, height, width, pixel_bytes=6, file_size=size, error=ImageError)
         return imagecodecs.png_decode(path.read_bytes())
-    from PIL import Image
-
-    with Image.open(path, formats=("PNG", "JPEG")) as picture:
+    with open_picture(path, ImageError) as picture:
         return np.asarray(picture.convert("RGB"))

@@ -20,6 +20,7 @@ from modisp_jax.io.dng_color import (
     is_usable_matrix,
     xyz_to_neutral,
 )
+from modisp_jax.io.dng_pixels import active_area, is_ours, pattern_of, read_pixels
 from modisp_jax.io.dng_tags import (
     Levels,
     dng_levels,
@@ -28,6 +29,7 @@ from modisp_jax.io.dng_tags import (
     missing_bytes,
     read_dng_tags,
 )
+from modisp_jax.io.limits import LARGEST_SIDE, check_size, grant
 from modisp_jax.io.metadata import RawMetadata, describe_capture
 from modisp_jax.io.white_balance import ccm_of_light, light_to_cct_tint
 
@@ -50,11 +52,13 @@ class OpenRaw:
     """A decoded raw file; valid inside :func:`opened` only."""
 
     path: Path
-    raw: object
-    """``rawpy.RawPy``."""
+    raw: object | None
+    """``rawpy.RawPy``; None for a DNG that tifffile has read."""
+    stored: np.ndarray
+    """Values of the active area, uint16 or float32, [H, W] or [H, W, S]."""
     pattern: np.ndarray | None
-    """LibRaw's colour index of each cell of the filter array, [n, n], from the active area's top-left pixel; None
-    for images that are not mosaics."""
+    """Colour index of each cell of the filter array, [n, n], from the active area's top-left pixel; None for images
+    that are not mosaics."""
     letters: str
     """Colour letter of each index."""
     levels: Levels
@@ -75,21 +79,55 @@ def opened(path):
     path = Path(path)
     _check_file(path)
     tags = read_dng_tags(path)
-    problem = missing_bytes(tags, path.stat().st_size) if tags else None
-    if problem:
-        raise RawError(f"{path}: the file is cut short: expected {problem}")
+    if tags is not None:
+        _check_claims(path, tags)
+        if is_ours(tags):
+            with raw_errors(path):
+                file = _describe(path, None, tags)
+            yield file
+            return
     import rawpy
 
     raw = rawpy.RawPy()
     try:
-        with libraw_errors(path):
+        with raw_errors(path):
             with _reported_damage(path):
-                raw.open_file(str(path))
+                open_in(raw, path)
+                _allow(path, raw.sizes.raw_height, raw.sizes.raw_width)
                 raw.unpack()
             file = _describe(path, raw, tags)
         yield file
     finally:
         raw.close()
+
+
+def open_in(raw, path):
+    """Opens a file in ``rawpy.RawPy``, which takes no names but those in UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            raw.open_buffer(file)
+    else:
+        raw.open_file(str(path))
+
+
+def _check_claims(path, tags):
+    """Raises :class:`RawError` where a DNG cannot hold what its tags say."""
+    height, width = tags.number(257, 0), tags.number(256, 0)
+    if is_ours(tags):
+        _allow(path, height, width, samples=min(tags.number(277, 1), 4))
+    elif min(height, width) < 1 or max(height, width) > LARGEST_SIDE:  # the rest is checked with what LibRaw found
+        _allow(path, height, width)
+    problem = missing_bytes(tags, path.stat().st_size)
+    if problem:
+        raise RawError(f"{path}: the file is cut short: expected {problem}")
+
+
+def _allow(path, height, width, samples=1):
+    """Checks the size that a file claims, and has the decoding child expect it."""
+    check_size(path, height, width, pixel_bytes=2 * samples, file_size=path.stat().st_size, error=RawError)
+    grant(height * width)
 
 
 def _check_file(path):
@@ -120,8 +158,8 @@ def _kind(path, otherwise="a damaged file or one of unknown format"):
 
 
 @contextlib.contextmanager
-def libraw_errors(path):
-    """Turns every failure of LibRaw into :class:`RawError`."""
+def raw_errors(path):
+    """Turns every failure of LibRaw, and what is wrong with a DNG's values, into :class:`RawError`."""
     import rawpy
 
     try:
@@ -136,8 +174,14 @@ def libraw_errors(path):
         message = error.args[0] if error.args else error
         message = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
         raise RawError(f"{path}: expected a camera raw file that LibRaw decodes, got its error: {message}") from None
-    except (MemoryError, UnicodeError) as error:
+    except MemoryError:
+        raise RawError(
+            f"{path}: cannot be decoded: it needs more memory than there is, or than its size justifies"
+        ) from None
+    except UnicodeError as error:
         raise RawError(f"{path}: cannot be decoded: {type(error).__name__}: {error}") from None
+    except ValueError as error:
+        raise RawError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -161,7 +205,7 @@ def _reported_damage(path):
             os.close(saved)
             sink.seek(0)
             lines = sink.read().splitlines(keepends=True)
-            reports = [line for line in lines if line.startswith(os.fsencode(path))]
+            reports = [line for line in lines if line.startswith((os.fsencode(path), b"unknown file"))]
             os.write(2, b"".join(line for line in lines if line not in reports))
     if reports:
         damage = reports[0].decode("utf-8", "replace").rsplit(":", 1)[-1].strip()
@@ -169,14 +213,20 @@ def _reported_damage(path):
 
 
 def _describe(path, raw, tags):
-    """Levels, colour and metadata of a decoded file."""
+    """Values, levels, colour and metadata of a decoded file; without LibRaw's ``raw``, the DNG is read here."""
     warnings = []
-    sizes, colors = raw.sizes, raw.num_colors
-    letters = raw.color_desc.decode("ascii", "replace")
-    pattern = _visible_pattern(raw) if colors > 1 else None
-    # Floating-point files: LibRaw has scaled them to integers, and its levels with them.
-    integers = tags is not None and tags.number(339, 1) != 3
-    levels = _moved(dng_levels(tags), *_shift(tags, sizes), sizes) if integers else _libraw_levels(raw, pattern)
+    if raw is None:
+        stored = read_pixels(path, tags)
+        pattern, letters = pattern_of(tags)
+        colors, shift, levels = len(letters), (0, 0), dng_levels(tags)
+    else:
+        stored, sizes, colors = raw.raw_image_visible, raw.sizes, raw.num_colors
+        letters = raw.color_desc.decode("ascii", "replace")
+        pattern = _visible_pattern(raw) if colors > 1 else None
+        shift = (0, 0) if tags is None else _shift(tags, sizes)
+        levels = _libraw_levels(raw, pattern) if tags is None else _moved(dng_levels(tags), *shift, sizes)
+    if 0 in stored.shape:
+        raise RawError(f"{path}: expected an image, got one of {stored.shape[0]} x {stored.shape[1]} pixels")
     _check_levels(path, levels)
     if tags is not None:
         profile, warnings = dng_profile(tags) if colors == 3 else (CameraProfile(), [])
@@ -191,13 +241,14 @@ def _describe(path, raw, tags):
     capture = describe_capture(path)
     if tags is None:
         capture["orientation"] = _ORIENTATION_OF_FLIP.get(sizes.flip, 1)
-    _fill_from_libraw(capture, raw)
+    if raw is not None:
+        _fill_from_libraw(capture, raw)
     means = [np.resize(v.reshape(-1, v.shape[-1]).mean(axis=0), 3) for v in (levels.black, levels.white)]
     metadata = RawMetadata(
         **capture,
         pattern="" if pattern is None else "".join(letters[i] for i in pattern.ravel()),
-        size=(sizes.height, sizes.width),
-        default_crop=_default_crop(tags, sizes) if tags else None,
+        size=stored.shape[:2],
+        default_crop=_default_crop(tags, *shift) if tags else None,
         black=tuple(float(v) for v in _per_channel(levels.black, pattern, letters, means[0])),
         white=tuple(float(v) for v in _per_channel(levels.white, pattern, letters, means[1])),
         neutral=tuple(float(v) for v in illuminant),
@@ -206,22 +257,21 @@ def _describe(path, raw, tags):
         format="DNG" if tags else path.suffix[1:].upper(),
         warnings=tuple(warnings),
     )
-    return OpenRaw(path, raw, pattern, letters, levels, neutral, illuminant, ccm, to_srgb, metadata)
+    return OpenRaw(path, raw, stored, pattern, letters, levels, neutral, illuminant, ccm, to_srgb, metadata)
 
 
 def _shift(tags, sizes):
     """(rows, columns) by which LibRaw's area starts after DNG's active one: it moves an odd origin by one."""
-    area = tags.numbers(50829, 4)
-    top, left = (0, 0) if area is None else (int(area[0]), int(area[1]))
+    area = active_area(tags)
+    top, left = (0, 0) if area is None else area[:2]
     return sizes.top_margin - top, sizes.left_margin - left
 
 
-def _default_crop(tags, sizes):
+def _default_crop(tags, down, right):
     """(top, left, height, width) of DNG's default crop within LibRaw's area, or None."""
     origin, size = tags.numbers(50719, 2), tags.numbers(50720, 2)
     if origin is None or size is None or not (np.isfinite(origin).all() and np.isfinite(size).all()):
         return None
-    down, right = _shift(tags, sizes)
     return (float(origin[1] - down), float(origin[0] - right), float(size[1]), float(size[0]))
 
 
@@ -298,7 +348,7 @@ def _neutral(raw, tags, profile, colors, warnings):
             if profile.calibrations:
                 neutral = xyz_to_neutral(D50, profile)
                 break
-        gains = np.array(getattr(raw, name)[:colors], np.float64)
+        gains = np.zeros(colors) if raw is None else np.array(getattr(raw, name)[:colors], np.float64)
         if np.isfinite(gains).all() and (gains > 0).all():
             neutral = 1 / gains
     if neutral is None:
@@ -322,8 +372,9 @@ def _ccm(profile, neutral, warnings):
 
 def _four_colors_to_srgb(raw, tags, warnings):
     """Matrix [3, 4]: four white-balanced camera colours to linear sRGB, white to white, by least squares."""
-    matrix = np.asarray(raw.rgb_xyz_matrix, np.float64)
-    if tags is not None:
+    if tags is None:
+        matrix = np.asarray(raw.rgb_xyz_matrix, np.float64)
+    else:
         stored = tags.numbers(50722, 12) if tags.numbers(50722, 12) is not None else tags.numbers(50721, 12)
         matrix = np.zeros((4, 3)) if stored is None else stored.reshape(4, 3)
     to_camera = matrix @ np.linalg.inv(XYZ_D50_TO_SRGB @ adapt_to_d50(D65))

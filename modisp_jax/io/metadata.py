@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import math
 
 import numpy as np
@@ -140,6 +141,29 @@ def _json_safe(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def pack_metadata(metadata):
+    """The same as dicts, lists and numbers, NaN and infinity as they are; :func:`unpack_metadata` undoes it."""
+    return json.loads(json.dumps(dataclasses.asdict(metadata), default=lambda array: array.tolist()))
+
+
+def unpack_metadata(facts):
+    """The inverse of :func:`pack_metadata`, to the last bit."""
+    color = dict(facts["color"])
+    color["calibrations"] = tuple(
+        Calibration(**{key: _array_or_tuple(value) for key, value in one.items()}) for one in color["calibrations"]
+    )
+    color = {key: np.array(value, np.float64) if isinstance(value, list) else value for key, value in color.items()}
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items() if key != "color"}
+    return RawMetadata(**plain, color=CameraProfile(**color))
+
+
+def _array_or_tuple(value):
+    """A matrix as an array; a chromaticity stays a tuple."""
+    if not isinstance(value, list):
+        return value
+    return np.array(value, np.float64) if isinstance(value[0], list) else tuple(value)
 
 
 def describe_capture(path):

@@ -9,8 +9,11 @@ import math
 
 import numpy as np
 
-from modisp_jax.io.libraw import RawError, libraw_errors, opened
-from modisp_jax.io.metadata import RawMetadata
+from modisp_jax.io.decode import DecodeError, decode, is_separate
+from modisp_jax.io.dng_pixels import carrier
+from modisp_jax.io.libraw import RawError, opened, raw_errors
+from modisp_jax.io.limits import output
+from modisp_jax.io.metadata import RawMetadata, unpack_metadata
 
 __all__ = ["DEMOSAICS", "Mosaic", "RawError", "RawFile", "RawMetadata", "read_metadata", "read_mosaic", "read_raw_file"]
 
@@ -61,9 +64,32 @@ def read_raw_file(path, *, demosaic="libraw"):
     """
     if demosaic not in DEMOSAICS:
         raise ValueError(f"demosaic: expected one of {', '.join(DEMOSAICS)}; got {demosaic!r}")
+    if not is_separate():
+        return read_raw_file_here(path, demosaic=demosaic)
+    facts, image = _decoded("raw", path, demosaic=demosaic)
+    return RawFile(image, *_color_of(facts))
+
+
+def read_raw_file_here(path, *, demosaic="libraw"):
+    """:func:`read_raw_file` in this process: what LibRaw crashes or hangs on takes the process with it."""
     with opened(path) as file:
         image = np.ascontiguousarray(develop(file, demosaic))
         return RawFile(image, file.illuminant, file.ccm, file.metadata)
+
+
+def _decoded(job, path, **options):
+    """What the decoding child made of a file: (facts, array)."""
+    try:
+        return decode(job, path, **options)
+    except DecodeError as error:
+        message = str(error) if error.refused else f"{path}: cannot be decoded: {error}"
+        raise RawError(message) from None
+
+
+def _color_of(facts):
+    """(illuminant, matrix, metadata) of a child's facts."""
+    illuminant, ccm = (np.array(facts[name], np.float64) for name in ("illuminant", "ccm"))
+    return illuminant, ccm, unpack_metadata(facts["metadata"])
 
 
 def read_mosaic(path):
@@ -71,12 +97,20 @@ def read_mosaic(path):
 
     Raises :class:`RawError` as :func:`read_raw_file` does, and for a file that is no 2 x 2 mosaic of R, G, G and B.
     """
+    if not is_separate():
+        return read_mosaic_here(path)
+    facts, values = _decoded("mosaic", path)
+    return Mosaic(values, facts["pattern"], *_color_of(facts))
+
+
+def read_mosaic_here(path):
+    """:func:`read_mosaic` in this process."""
     with opened(path) as file:
         pattern = file.metadata.pattern
         if len(pattern) != 4 or sorted(pattern) != ["B", "G", "G", "R"]:
             got = f"a filter array {pattern}" if pattern else "an image without a filter array"
             raise RawError(f"{path}: expected a Bayer mosaic of R, G, G and B, got {got}")
-        values = normalize(file.raw.raw_image_visible, file.levels)[..., 0]
+        values = normalize(file.stored, file.levels)[..., 0]
         return Mosaic(values, pattern, file.illuminant, file.ccm, file.metadata)
 
 
@@ -86,18 +120,28 @@ def read_metadata(path):
     The file is decoded all the same, so that a damaged one is found out: raises :class:`RawError` as
     :func:`read_raw_file` does.
     """
+    if not is_separate():
+        return read_metadata_here(path)
+    return unpack_metadata(_decoded("metadata", path)[0]["metadata"])
+
+
+def read_metadata_here(path):
+    """:func:`read_metadata` in this process."""
     with opened(path) as file:
         return file.metadata
 
 
 def normalize(data, levels):
-    """Stored values, uint16 [H, W] or [H, W, S], to float32 [H, W, S]: ``clip01((x - black) / (white - black))``."""
+    """Stored values [H, W] or [H, W, S] to float32 [H, W, S]: ``clip01((x - black) / (white - black))``.
+
+    They are uint16, or float32 without NaN.
+    """
     data = data[..., None] if data.ndim == 2 else data
     black, white = levels.black, levels.white
     data = data[..., : black.shape[-1]]  # LibRaw may pad three planes to four
     height, width, samples = data.shape
     rows, columns = (math.lcm(a, b) for a, b in zip(black.shape[:2], white.shape[:2], strict=True))
-    out = np.empty(data.shape, np.float32)
+    out = np.empty(data.shape, np.float32) if samples == 1 else output(data.shape)
     values = np.arange(65536, dtype=np.float64)
     for i in range(rows):
         for j in range(columns):
@@ -105,14 +149,16 @@ def normalize(data, levels):
                 low = black[i % black.shape[0], j % black.shape[1], k]
                 high = white[i % white.shape[0], j % white.shape[1], k]
                 cells = (slice(i, None, rows), slice(j, None, columns), k)
-                if levels.black_of_row is None and levels.black_of_column is None:
+                plain = levels.black_of_row is None and levels.black_of_column is None
+                if plain and data.dtype == np.uint16:
                     # A table of all 65536 values: exact, and faster than arithmetic on every pixel.
                     table = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
                     out[cells] = table[data[cells]]
                 else:
                     low = low + _offsets(levels.black_of_row, height)[i::rows, None]
                     low = low + _offsets(levels.black_of_column, width)[None, j::columns]
-                    out[cells] = np.clip((data[cells] - low) / np.maximum(high - low, 1), 0, 1)
+                    least = 1 if data.dtype == np.uint16 else 1e-6  # where a row's black reaches white
+                    out[cells] = np.clip((data[cells] - low) / np.maximum(high - low, least), 0, 1)
     return out
 
 
@@ -128,23 +174,42 @@ def interpolate(file, values, demosaic):
     sRGB with AHD. The white level of a channel is made a whole number of LibRaw's 16-bit units, so that clipped
     pixels come back as exactly 1.
     """
-    import rawpy
-
     if file.pattern.shape == (6, 6) and min(values.shape) < _SMALLEST_X_TRANS:
         needed = f"{_SMALLEST_X_TRANS} x {_SMALLEST_X_TRANS}"
         raise RawError(f"{file.path}: expected an X-Trans image of at least {needed}, got {values.shape}")
+    if min(values.shape) < 2:
+        raise RawError(f"{file.path}: expected a mosaic of at least 2 x 2, got {values.shape}")
     # At most a factor 4 between channels: under warm light, more would cost bits of the others.
     gains = np.maximum(file.neutral.min() / file.neutral, 0.25)
     whites = np.rint(65535 * gains)
     # LibRaw numbers the second green of RGBG 3; it is channel 1.
     channel = [i if i < len(whites) else file.letters.index(letter) for i, letter in enumerate(file.letters)]
-    target = file.raw.raw_image_visible
     n = file.pattern.shape[0]
+    levels = np.array([[whites[channel[index]] for index in row] for row in file.pattern])
+    if file.raw is not None:
+        image = _interpolate_in(file.raw, values, levels, demosaic)
+    else:
+        with carrier(file.pattern, file.letters, values.shape) as (raw, pad, window):
+            image = _interpolate_in(raw, pad(values), levels, demosaic)[window]
+    developed = np.divide(image, whites.astype(np.float32)[: image.shape[-1]], out=output(image.shape))
+    image = np.minimum(developed, np.float32(1), out=developed)
+    if n == 6:  # LibRaw leaves a corner of X-Trans black where it finds no neighbour of a colour
+        for corner, neighbour in ((0, 1), (-1, -2)):
+            image[corner, [0, -1]] = image[neighbour, [1, -2]]
+    return image
+
+
+def _interpolate_in(raw, values, levels, demosaic):
+    """LibRaw's interpolation, uint16 [H, W, C], of a mosaic in [0, 1] times the repeating ``levels`` [n, n]."""
+    import rawpy
+
+    target, n = raw.raw_image_visible, len(levels)
+    if target.shape != values.shape:
+        raise ValueError(f"expected LibRaw to keep {values.shape} pixels, got {target.shape}")
     for i in range(n):
         for j in range(n):
-            white = whites[channel[file.pattern[i, j]]]
-            target[i::n, j::n] = np.rint(values[i::n, j::n] * white)
-    image = file.raw.postprocess(
+            target[i::n, j::n] = np.rint(values[i::n, j::n] * levels[i, j])
+    return raw.postprocess(
         demosaic_algorithm=rawpy.DemosaicAlgorithm[DEMOSAICS[demosaic]],
         output_color=rawpy.ColorSpace.raw,
         output_bps=16,
@@ -156,21 +221,16 @@ def interpolate(file, values, demosaic):
         no_auto_bright=True,
         adjust_maximum_thr=0.0,
     )
-    image = np.minimum(image / whites.astype(np.float32)[: image.shape[-1]], np.float32(1))
-    if n == 6:  # LibRaw leaves a corner of X-Trans black where it finds no neighbour of a colour
-        for corner, neighbour in ((0, 1), (-1, -2)):
-            image[corner, [0, -1]] = image[neighbour, [1, -2]]
-    return image
 
 
 def develop(file, demosaic):
     """Camera RGB of an :class:`OpenRaw`, float32 [H, W, 3] in [0, 1]."""
-    values = normalize(file.raw.raw_image_visible, file.levels)
+    values = normalize(file.stored, file.levels)
     colors = len(file.neutral)
     if colors == 1:
         return np.repeat(values[..., :1], 3, axis=-1)
     if file.pattern is not None:
-        with libraw_errors(file.path):
+        with raw_errors(file.path):
             values = interpolate(file, values[..., 0], demosaic)
     image = values[..., :colors]
     if file.to_srgb is None:

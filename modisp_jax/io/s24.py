@@ -5,7 +5,6 @@ optionally additional_metadata (ISO, exposure, DNG matrices). Source: paper sect
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from modisp_jax.io.dng_color import Calibration, CameraProfile, is_usable_matrix
 from modisp_jax.io.exif import number, text
 from modisp_jax.io.images import ImageError, read_image
+from modisp_jax.io.json_text import read_json
 from modisp_jax.io.libraw import RawError
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.raw import RawFile
@@ -60,7 +60,7 @@ def read_s24(png_path, json_path=None):
 
 def _read_json(path):
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise RawError(f"{path}: expected a readable JSON file, got: {error.strerror}") from None
     except ValueError as error:

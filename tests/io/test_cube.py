@@ -91,7 +91,7 @@ ROWS = "0 0 0\n" * 8
         ("LUT_3D_SIZE\n" + ROWS, "from 2 to 256"),
         ("LUT_3D_SIZE 2\nLUT_3D_SIZE 2\n" + ROWS, "line 2: LUT_3D_SIZE comes twice"),
         ("LUT_3D_SIZE 2\n" + ROWS[:-6], r"2\^3 = 8 lines of numbers, got 7"),
-        ("LUT_3D_SIZE 2\n" + ROWS + "0 0 0\n", "got 9"),
+        ("LUT_3D_SIZE 2\n" + ROWS + "0 0 0\n", "line 10: expected 2.3 = 8 lines of numbers, got more"),
         ("LUT_3D_SIZE 2\n0 0\n" + ROWS, "line 2: expected 3 finite numbers, got '0 0'"),
         ("LUT_3D_SIZE 2\n0 0 nan\n" + ROWS, "line 2: expected 3 finite numbers"),
         ("LUT_3D_SIZE 2\nnan 0 0\n" + ROWS, "line 2: expected 3 finite numbers"),
