@@ -101,7 +101,7 @@ def load_params(source="default", *, style=None):
     finishing = _load_style(style) if mix is None else _load_mix(mix)
     if "photofinish" not in finishing:
         raise ValueError(f"style {style}: expected a set with photofinishing, got one without")
-    return {name: params[name] for name in ("denoise", "awb") if name in params} | finishing
+    return {name: params[name] for name in ("denoise", "awb", "io") if name in params} | finishing
 
 
 def list_styles():

@@ -106,6 +106,11 @@ def test_untrained_sets_are_complete():
         mj.render(params, raw(16, 16))
 
 
+def test_another_style_keeps_them(tmp_path, networks):
+    mj.save_params(tmp_path / "a.safetensors", mj.load_params("neutral") | {"io": networks})
+    assert_equal(mj.load_params(tmp_path / "a.safetensors", style="neutral")["io"], networks)
+
+
 def test_the_command(folder, networks, capsys):
     arguments = ["import-torch", "--raw-adapter", "raw_adapter.pth", "--cie-xyz", "cie_xyz.pth"]
     assert cli.main([*arguments, "-o", "b.safetensors"]) == 0
