@@ -109,6 +109,8 @@ def read_dng_tags(path):
                 raw = raw_page(tiff)
                 plain = [{t.code: _plain(t) for t in page.tags if _is_of_use(t)} for page in (raw, first)]
                 strips = tuple(zip(raw.dataoffsets, raw.databytecounts, strict=False))
+                if not all(isinstance(number, int) and number >= 0 for strip in strips for number in strip):
+                    strips = ()
                 return DngTags(raw=plain[0], first=plain[1], byte_order=tiff.byteorder, strips=strips)
         except MemoryError:
             raise

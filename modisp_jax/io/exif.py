@@ -116,6 +116,21 @@ def text(value):
     return value.split("\0")[0].strip() or None
 
 
+def writable(entries):
+    """Those of an EXIF directory's entries, code to value, that can be written: damaged files have others too."""
+    from PIL import TiffImagePlugin
+
+    kept = {}
+    for code, value in entries.items():
+        directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            directory[code] = value
+            directory.tobytes(0)
+            kept[code] = value
+    return kept
+
+
 def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
     """A Pillow ``Exif`` for the finished picture of the raw at ``path``.
 
@@ -128,10 +143,9 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
 
     found = read_exif(path)
     exif = Image.Exif()
-    for code in _KEPT_IMAGE:
-        if code in found["image"]:
-            exif[code] = found["image"][code]
-    camera = {k: v for k, v in found["exif"].items() if k not in _DROPPED_EXIF}
+    for code, value in writable({k: found["image"][k] for k in _KEPT_IMAGE if k in found["image"]}).items():
+        exif[code] = value
+    camera = writable({k: v for k, v in found["exif"].items() if k not in _DROPPED_EXIF})
     if metadata is not None:
         known = {0x010F: metadata.make, 0x0110: metadata.model}
         for code, value in known.items():
@@ -157,7 +171,7 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
     if camera:
         exif.get_ifd(EXIF_IFD).update(camera)
     if found["gps"]:
-        exif.get_ifd(GPS_IFD).update(found["gps"])
+        exif.get_ifd(GPS_IFD).update(writable(found["gps"]))
     return exif
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from modisp_jax.io.dng_tags import quiet_tifffile
-from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes
+from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes, writable
 from modisp_jax.io.limits import check_size
 from modisp_jax.io.open_picture import open_picture
 
@@ -232,7 +232,7 @@ def _write_tiff(path, pixels, exif):
     data = bytearray(path.read_bytes())
     for code, values in directories.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-        for key, value in values.items():
+        for key, value in writable(values).items():
             directory[key] = value
         data += b"\0" * (len(data) % 2)
         entry = data.index(struct.pack("<HHII", code + 1, 4, 1, 0xFFFFFFFF))
