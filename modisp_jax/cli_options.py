@@ -70,9 +70,11 @@ class StrengthOptions:
 class WhiteBalanceOptions:
     """The light that is made white."""
 
-    white_balance: Literal["as-shot", "auto", "cross-camera", "preferred"] = "as-shot"
+    white_balance: Annotated[
+        Literal["as-shot", "auto", "cross-camera", "preferred"] | None, arg(help_behavior_hint="")
+    ] = None
     """As the camera chose, estimated from the photo, or by the networks of --awb: the light, or that which people
-    prefer."""
+    prefer. Default: as shot; of a picture that carries its raw, as it was made."""
     awb: Annotated[Path | None, arg(metavar="FILE")] = None
     """Parameter file with white-balance networks."""
     cct: Annotated[float | None, arg(metavar="KELVIN", help_behavior_hint="")] = None
@@ -112,6 +114,19 @@ class RenderingOptions:
     """Rotate the pixels upright, or keep them as stored with the orientation tag."""
     save_stages: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Also write every intermediate image and the look's coefficients into this folder."""
+    embed_raw: bool = False
+    """Write JPEGs that carry their raw, and can be rendered again from it."""
+    raw_codec: Literal["curve", "lossless", "adapter"] = "curve"
+    """How they carry it: as a JPEG through a curve fitted to the photo, bit for bit, or by the published network."""
+    raw_quality: int = 97
+    """Quality of the raw in them, 1 to 100; lossless has none."""
+    linearize: Literal["inverse", "curve", "cie_xyz"] = "inverse"
+    """How finished photos become raw ones: by the light of which the default style makes them, by a fixed curve, or by
+    the published network."""
+    networks: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Parameter file with the networks of --raw-codec adapter and --linearize cie_xyz."""
+    stored_settings: bool = True
+    """Render a picture that carries its raw with the settings it was made with, where no others are given."""
 
 
 FORMATS = {"jpg": ".jpg", "png": ".png", "tiff": ".tif"}

@@ -34,7 +34,8 @@ def render(
     With no photo given, renders a raw scene that the package synthesises itself, and keeps its DNG beside the picture.
 
     Args:
-        photos: Raw files of any camera that LibRaw reads, folders of such, or 16-bit PNGs in the S24 layout.
+        photos: Raw files of any camera that LibRaw reads, folders of such, 16-bit PNGs in the S24 layout, JPEGs that
+            carry their raw, or finished photos.
         output: Picture to write (.jpg, .png, .tif), or a folder for one or many. Default: beside each photo.
         overwrite: Replace existing pictures whose names were derived from the photos'.
         smooth_looks: Take the photos for frames of a sequence, and smooth their looks over time.
@@ -119,6 +120,8 @@ def _check(rendering, light):
     """Raises where an option cannot be, as far as that takes no other module."""
     if not 1 <= rendering.quality <= 100:
         raise ValueError(f"--quality: expected 1 to 100, got {rendering.quality}")
+    if not 1 <= rendering.raw_quality <= 100:
+        raise ValueError(f"--raw-quality: expected 1 to 100, got {rendering.raw_quality}")
     if rendering.halo_iterations < 1:
         raise ValueError(f"--halo-iterations: expected at least 1, got {rendering.halo_iterations}")
     check_light(light)
@@ -152,5 +155,11 @@ def _render_options(rendering, edits, strengths, light, *, output, overwrite, sm
         bits=rendering.bits,
         orientation=rendering.orientation,
         save_stages=rendering.save_stages,
+        embed_raw=rendering.embed_raw,
+        raw_codec=rendering.raw_codec,
+        raw_quality=rendering.raw_quality,
+        linearize=rendering.linearize,
+        networks=rendering.networks,
+        stored_settings=rendering.stored_settings,
         overwrite=overwrite,
     )

@@ -7,10 +7,10 @@ never more than one of each in memory.
 import concurrent.futures
 import ctypes
 import dataclasses
-import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,12 +19,14 @@ from modisp_jax import compile_cache
 from modisp_jax.checkpoints import list_styles, load_params
 from modisp_jax.config import HaloFixConfig, RenderConfig
 from modisp_jax.describe import explain
+from modisp_jax.inputs import adapter_of, read_input, with_stored
 from modisp_jax.io.exif import exif_from_raw
-from modisp_jax.io.images import FORMATS, write_image
+from modisp_jax.io.images import write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.ops.geometry import crop_box
+from modisp_jax.outputs import is_folder, job_of, refuse_collisions, refuse_existing
 from modisp_jax.pipeline import render, render_stages
-from modisp_jax.raw import read_raw
+from modisp_jax.raw_jpeg import save_jpeg_with_raw
 from modisp_jax.render_settings import (
     LEARNED,
     as_edits,
@@ -36,6 +38,7 @@ from modisp_jax.render_settings import (
     set_light,
 )
 from modisp_jax.save_stages import write_stages
+from modisp_jax.types import Raw
 
 SCENE = "modisp_scene"
 
@@ -52,7 +55,7 @@ class RenderOptions:
     params: str
     style: str | None
     edits: dict
-    white_balance: str
+    white_balance: str | None
     awb: Path | None
     cct: float | None
     tint: float | None
@@ -68,26 +71,19 @@ class RenderOptions:
     bits: int | None
     orientation: str
     save_stages: Path | None
+    embed_raw: bool
+    raw_codec: str
+    raw_quality: int
+    linearize: str
+    networks: Path | None
+    stored_settings: bool
     overwrite: bool
+    light: tuple | None = None
+    """(mode, camera RGB of white) as a picture's record has it; not of the command line."""
 
 
 FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)
 """What one photo may fail of while the others go on; JAX's is that the device runs out of memory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A photo and the pictures it becomes."""
-
-    photo: Path
-    targets: dict
-    """Paths of its pictures by what their parameter set adds to the name."""
-    name: str
-    """What its pictures are called without extension, for the folders of stages."""
-    replace: bool
-    """Whether pictures that are there already are replaced."""
-    label: str = ""
-    """Begins the lines that are printed about it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +94,23 @@ class Session:
     """Parameter sets by what they add to the names of their pictures."""
     config: RenderConfig
     options: RenderOptions
+
+
+class Reading(NamedTuple):
+    """A photo that has been read, and what is to be done with it."""
+
+    raw: Raw | None
+    """Under the light that was asked for; None once it is being rendered."""
+    session: Session
+    """The caller's, with the settings that the photo's file brings."""
+    settings: dict
+    """The record of it all, for the pictures."""
+    note: str
+    """The white balance's remark or ""."""
+    metadata: object
+    """The raw's."""
+    kept: Raw | None
+    """The raw as the file has it, where pictures are to carry it."""
 
 
 def open_session(options):
@@ -111,6 +124,7 @@ def open_session(options):
     options = dataclasses.replace(options, edits=edits_of(options.style, options.edits))
     if options.white_balance in LEARNED:
         awb_networks(options.awb, options.white_balance)
+    adapter_of(options)
     if "crop" in options.edits:
         crop_box((2**16, 2**16), options.edits["crop"])
     config = RenderConfig(
@@ -129,7 +143,7 @@ def render_photos(photos, options):
     scene = None if photos else _scene_path(options.output)
     photos = photos or [scene]
     many = len(photos) * len(session.sets) > 1
-    jobs = [_job(photo, session, many, f"[{k}/{len(photos)}] ") for k, photo in enumerate(photos, 1)]
+    jobs = [job_of(photo, session, many, f"[{k}/{len(photos)}] ") for k, photo in enumerate(photos, 1)]
     refuse_collisions(jobs, options)
     if options.save_stages is not None:
         options.save_stages.mkdir(parents=True, exist_ok=True)
@@ -187,22 +201,21 @@ def render_jobs(jobs, session, report, say=None):
 
     with concurrent.futures.ThreadPoolExecutor(1) as reader, concurrent.futures.ThreadPoolExecutor(1) as writer:
         try:
-            for job, reading in _read_ahead(reader, jobs, options):
+            for job, reading in _read_ahead(reader, jobs, session):
                 try:
-                    raw, light, note = reading.result()
-                    raws = [raw]
-                    del reading, raw  # they would keep the photo in memory
-                    _announce(raws[0], job, note, say)
-                    metadata, start = raws[0].metadata, time.perf_counter()
+                    photo = reading.result()
+                    raws, photo = [photo.raw], photo._replace(raw=None)
+                    del reading  # it would keep the photo in memory
+                    _announce(raws[0], job, photo.note, say)
+                    start = time.perf_counter()
                     last = list(job.targets)[-1]
                     for ending in job.targets:
-                        picture = _compute(session, ending, raws, ending == last, smooth[ending], job.name)
+                        picture, look = _compute(photo, ending, raws, ending == last, smooth[ending], job.name)
                         wait_for_writer()
-                        settings = record(options, job.photo, light)
-                        work = (picture, job, ending, metadata, settings, options, start, say)
-                        written.append((job, writer.submit(_write, *work)))
-                        del picture, work
+                        written.append((job, writer.submit(_write, picture, look, job, ending, photo, start, say)))
+                        del picture, look
                         start = time.perf_counter()
+                    del photo
                 except FAILURES as error:
                     wait_for_writer()
                     report(job, error)
@@ -211,11 +224,11 @@ def render_jobs(jobs, session, report, say=None):
             reader.shutdown(cancel_futures=True)
 
 
-def _read_ahead(reader, jobs, options):
+def _read_ahead(reader, jobs, session):
     """Yields jobs with futures of their photos in order, while the next one is being decoded."""
     ahead = []
     for job in jobs:
-        ahead.append((job, reader.submit(_read, job, options)))
+        ahead.append((job, reader.submit(_read, job, session)))
         if len(ahead) == 2:
             yield ahead.pop(0)
     yield from ahead
@@ -239,10 +252,19 @@ def _parameter_sets(options):
     return {f"_{name}": load_style(options.params, name) for name in styles}
 
 
-def _read(job, options):
-    """Decodes a photo, unless its pictures cannot be written anyway."""
+def _read(job, session):
+    """Decodes a photo, unless its pictures cannot be written anyway; a :class:`Reading`."""
     refuse_existing(job)
-    return set_light(read_raw(job.photo, demosaic=options.demosaic), options)
+    found = read_input(job.photo, session.options)
+    if found.settings:
+        session = open_session(with_stored(session.options, found.settings, job.photo))
+    elif found.linearized:  # a network that expects a sensor's noise takes a finished photo's texture for it
+        edits = {"denoise": 0.0} | session.options.edits
+        session = dataclasses.replace(session, options=dataclasses.replace(session.options, edits=edits))
+    options = session.options
+    raw, light, note = set_light(found.raw, options)
+    settings = record(options, job.photo, light, stored=found.settings, linearized=found.linearized)
+    return Reading(raw, session, settings, note, raw.metadata, found.raw if options.embed_raw else None)
 
 
 def _announce(raw, job, note, say):
@@ -253,31 +275,49 @@ def _announce(raw, job, note, say):
         say(f"{job.label}white balance: {note}")
 
 
-def _compute(session, ending, raws, last, look, name):
-    """The finished picture, and its intermediate images on disk where they are asked for.
+def _compute(photo, ending, raws, last, smooth, name):
+    """The finished picture and, where pictures carry their raw, its look; intermediate images where they are asked for.
 
-    ``raws`` is a list of one photo; the ``last`` rendering takes it out, so that its memory is free on the way.
+    ``raws`` is a list of one raw; the ``last`` rendering takes it out, so that its memory is free on the way.
     """
-    params, options = session.sets[ending], session.options
+    params, options, config = photo.session.sets[ending], photo.session.options, photo.session.config
     edits = as_edits(options.edits, raws[0].metadata.orientation)
     orientation = raws[0].metadata.orientation if options.orientation == "apply" else 1
     take = raws.pop if last else lambda: raws[0]
+    looks = []
+    look = _noting(smooth, looks) if options.embed_raw else smooth
     if options.save_stages is None:
-        return jax.block_until_ready(render(params, take(), edits=edits, config=session.config, look=look))
-    stages = render_stages(params, take(), edits=edits, config=session.config, look=look)
-    write_stages(options.save_stages / (name + ending), stages, orientation)
-    return stages.srgb
+        picture = jax.block_until_ready(render(params, take(), edits=edits, config=config, look=look))
+    else:
+        stages = render_stages(params, take(), edits=edits, config=config, look=look)
+        write_stages(options.save_stages / (name + ending), stages, orientation)
+        picture = stages.srgb
+    return picture, looks[0] if looks else None
 
 
-def _write(picture, job, ending, metadata, settings, options, start, say):
-    write_image(
-        job.targets[ending],
-        np.asarray(jax.device_get(picture)),
-        quality=options.quality,
-        bits=options.bits,
-        exif=exif_from_raw(job.photo, metadata, settings=settings),
-        orientation=options.orientation,
-    )
+def _noting(smooth, looks):
+    """A function from the networks' look to the one to use, which is noted in a list."""
+
+    def noting(look):
+        looks.append(look if smooth is None else smooth(look))
+        return looks[-1]
+
+    return noting
+
+
+def _write(picture, look, job, ending, photo, start, say):
+    """Writes a picture, with its record and, where that is asked for, its raw."""
+    options, settings = photo.session.options, photo.settings
+    if options.style == EVERY_STYLE:
+        settings = settings | {"style": ending.removeprefix("_")}
+    exif = exif_from_raw(job.photo, photo.metadata, settings=settings)
+    picture = np.asarray(jax.device_get(picture))
+    common = {"quality": options.quality, "exif": exif, "orientation": options.orientation}
+    if options.embed_raw:
+        codec = {"codec": options.raw_codec, "raw_quality": options.raw_quality, "params": adapter_of(options)}
+        save_jpeg_with_raw(job.targets[ending], picture, photo.kept, settings=settings, look=look, **codec, **common)
+    else:
+        write_image(job.targets[ending], picture, bits=options.bits, **common)
     say(f"{job.label}{job.targets[ending]}, {time.perf_counter() - start:.1f} s")
 
 
@@ -285,7 +325,7 @@ def _scene_path(output):
     """Where the built-in scene's DNG goes: beside the picture."""
     if output is None:
         return Path(f"{SCENE}.dng")
-    folder = output if _is_folder(output) else output.parent
+    folder = output if is_folder(output) else output.parent
     return folder / f"{SCENE}.dng"
 
 
@@ -296,73 +336,6 @@ def _synthesise(path, overwrite):
         return
     _progress(f"no photo given: synthesising a raw scene as {path}")
     write_synthetic_dng(path)
-
-
-def _is_folder(output):
-    """Whether ``--output`` is meant as a folder: it is one, or has no extension."""
-    return output.is_dir() or not output.suffix
-
-
-def _job(photo, session, many, label):
-    """The job of a photo of ``modisp render``."""
-    options = session.options
-    targets = {ending: _target(photo, options, many, ending) for ending in session.sets}
-    named = options.output in targets.values()
-    return Job(photo, targets, photo.stem, options.overwrite or named, label)
-
-
-def _target(photo, options, many, ending):
-    """The picture's path for a photo, its name with ``ending``. What can be known to fail later fails here."""
-    output = options.output
-    if output is None:
-        target = photo.with_suffix(options.suffix)
-        target = target.with_stem(target.stem + ending)
-    elif many or _is_folder(output):
-        output.mkdir(parents=True, exist_ok=True)
-        target = output / (photo.stem + ending + options.suffix)
-    else:
-        target = output
-    if target.suffix.lower() not in FORMATS:
-        raise ValueError(f"--output {output}: expected one of {', '.join(FORMATS)}")
-    check_bits(target, options)
-    if output is not None and not target.parent.is_dir():
-        raise ValueError(f"--output {output}: the folder {target.parent} does not exist")
-    return target
-
-
-def check_bits(target, options):
-    """Raises where the picture's format cannot hold ``--bits``."""
-    if options.bits == 16 and FORMATS[target.suffix.lower()] == "jpeg":
-        raise ValueError(f"--bits 16: expected a PNG or TIFF, got {target}; a JPEG has 8 bits")
-
-
-def refuse_existing(job):
-    """Raises where a picture stands under a name that was derived from the photo's, or could not be written."""
-    for target in job.targets.values():
-        if target.exists() and not job.replace:
-            raise ValueError(f"{target} exists; --overwrite replaces it")
-        if target.is_dir():
-            raise ValueError(f"{target} is a folder; choose another --output")
-        if target.parent.is_dir() and not os.access(target.parent, os.W_OK):
-            raise ValueError(f"{target}: expected a folder that can be written to; choose another --output")
-
-
-def refuse_collisions(jobs, options):
-    """Raises before any work where a picture would replace a photo or another picture."""
-    sources = {job.photo.resolve() for job in jobs}
-    seen = {}
-    for job in jobs:
-        for ending, target in job.targets.items():
-            places = [target.resolve()]
-            if places[0] in sources:
-                raise ValueError(f"{target} is itself one of the photos to render; choose another --output or --format")
-            if options.save_stages is not None:
-                places.append((options.save_stages / (job.name + ending)).resolve())
-            for place in places:
-                if place in seen:
-                    photos = f"{job.photo} and {seen[place]}"
-                    raise ValueError(f"{photos} would both become {place}; render them one at a time")
-                seen[place] = job.photo
 
 
 def _progress(line):

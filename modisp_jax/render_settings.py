@@ -70,10 +70,15 @@ def edits_of(style, given):
     """Edits by name: those of a style's file, where it is one, under those that were given."""
     edits = {}
     if style is not None and Path(style).suffix.lower() == ".json":
-        edits = read_style_file(style).edits
-        for name, value in edits.items():
-            edits[name] = _checked(style, name, value)
+        edits = checked_edits(style, read_style_file(style).edits)
     return edits | given
+
+
+def checked_edits(place, edits):
+    """Edits by name that a file at ``place`` holds, as numbers; raises for names and values that cannot be."""
+    if not isinstance(edits, dict):
+        raise ValueError(f"{place}: edits: expected names and values, got {edits!r}")
+    return {name: _checked(place, name, value) for name, value in edits.items()}
 
 
 def _checked(style, name, value):
@@ -108,8 +113,11 @@ def neutral_edits():
 
 def set_light(raw, options):
     """The raw under the light that the options ask for, a dict that says which, and the estimator's remark or ""."""
-    mode, note = options.white_balance, ""
-    if mode != "as-shot":
+    mode, note = options.white_balance or "as-shot", ""
+    if options.light is not None:
+        mode, illuminant = options.light
+        raw = set_white_balance(raw, illuminant=illuminant)
+    elif mode != "as-shot":
         found = estimate_white_balance(raw) if mode == "auto" else _estimate_by_networks(raw, options)
         raw, note = set_white_balance(raw, illuminant=found.illuminant), found.note
     if (options.cct, options.tint) != (None, None):
@@ -167,13 +175,17 @@ def look_smoother(kind, frames):
     return smooth
 
 
-def record(options, photo, white_balance):
-    """How a picture was made, as a dict that JSON can hold, for its metadata; what is as by default is left out."""
+def record(options, photo, white_balance, *, stored=None, linearized=None):
+    """How a picture was made, as a dict that JSON can hold, for its metadata; what is as by default is left out.
+
+    ``stored`` is the record of the picture that the raw comes from, ``linearized`` how a finished photo became a raw.
+    """
     neutral = neutral_edits() | {"crop": None}
     edits = {name: value for name, value in options.edits.items() if value != neutral[name]}
     settings = {
         "modisp_jax": __version__,
-        "raw": photo.name,
+        "raw": (stored or {}).get("raw", photo.name),
+        "linearized": linearized,
         "params": _named(options.params, BUILT_IN),
         "style": options.style and _named(options.style, (*STYLES, "neutral")),
         "mix": _mix(options.style),

@@ -46,6 +46,7 @@ ROOMS = (
     ("modisp_jax",),
     ("save_stages", "describe", "sheet", "compile_cache", "bench", "interrupt"),
     ("render_settings",),
+    ("inputs", "outputs"),
     ("render_files",),
     ("batch",),
     ("evaluate", "contact_sheet", "export_cube", "fit_files"),

@@ -44,6 +44,12 @@ OPTIONS = RenderOptions(
     bits=None,
     orientation="apply",
     save_stages=None,
+    embed_raw=False,
+    raw_codec="curve",
+    raw_quality=97,
+    linearize="inverse",
+    networks=None,
+    stored_settings=True,
     overwrite=False,
 )
 

@@ -20,7 +20,8 @@ from modisp_jax.batch.ray_actors import RayActors
 from modisp_jax.batch.report import Report
 from modisp_jax.describe import explain
 from modisp_jax.interrupt import Interrupt
-from modisp_jax.render_files import open_session, refuse_existing
+from modisp_jax.outputs import refuse_existing
+from modisp_jax.render_files import open_session
 
 TICK = 0.5
 """Seconds after which the driver looks whether it was interrupted."""

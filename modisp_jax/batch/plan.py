@@ -11,7 +11,7 @@ from modisp_jax.batch.manifest import Entry
 from modisp_jax.io.dng_tags import read_dng_tags
 from modisp_jax.io.exif import read_exif
 from modisp_jax.io.images import ImageError, read_image
-from modisp_jax.render_files import Job, check_bits, refuse_collisions
+from modisp_jax.outputs import Job, check_format, refuse_collisions
 from modisp_jax.render_settings import raw_files
 
 
@@ -80,7 +80,7 @@ def make_plan(photos, session, entries):
     for photo, folder in photos:
         name = folder / photo.stem
         targets = {end: output / folder / (photo.stem + end + options.suffix) for end in session.sets}
-        check_bits(next(iter(targets.values())), options)
+        check_format(next(iter(targets.values())), options)
         key = os.path.abspath(photo)
         size, mtime_ns = _identity(photo)
         entry = Entry(size, mtime_ns, [target.relative_to(output).as_posix() for target in targets.values()])

@@ -28,18 +28,26 @@ _DROPPED_EXIF = (0x927C, 0xA001, 0xA002, 0xA003, 0xA005, 0x9286, 0x9101, 0x9102)
 
 
 def read_exif(path):
-    """EXIF of a raw file by directory (:func:`directories_of`), values as Pillow has them.
+    """EXIF of a photo by directory (:func:`directories_of`), values as Pillow has them.
 
-    Read from the file itself where it is a TIFF (DNG, NEF, ARW, CR2, PEF, ...), else from the JPEG preview that the
-    raw carries (CR3, RAF, ...). Empty directories where there is none, never an error.
+    Read from the file itself where it is a TIFF (DNG, NEF, ARW, CR2, PEF, ...), a JPEG or a PNG, else from the JPEG
+    preview that the raw carries (CR3, RAF, ...). Empty directories where there is none, never an error.
     """
     with open(path, "rb") as file:
-        head = file.read(4)
-        if head in (b"II*\0", b"MM\0*"):
+        head = file.read(12)
+        if head[:4] in (b"II*\0", b"MM\0*"):
             file.seek(0)
             return directories_of(lambda exif: exif.load_from_fp(file))
-    data = _exif_of_preview(path)
+    is_picture = head[:3] == b"\xff\xd8\xff" or head[:4] == b"\x89PNG"
+    data = _exif_of_picture(path) if is_picture else _exif_of_preview(path)
     return directories_of(lambda exif: exif.load(data)) if data else directories_of(None)
+
+
+def _exif_of_picture(path):
+    """EXIF of a JPEG or PNG, as bytes; None where there is none."""
+    with contextlib.suppress(OSError, ValueError), open_picture(path, ValueError) as picture:
+        return picture.info.get("exif")
+    return None
 
 
 def _exif_of_preview(path):

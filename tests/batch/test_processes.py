@@ -15,7 +15,7 @@ from benchmarks import kill_batch
 from modisp_jax.batch.manifest import NAME, read_manifest
 from modisp_jax.batch.processes import Processes
 from modisp_jax.batch.workers import FAILED_STARTS, Worker, Workers
-from modisp_jax.render_files import Job
+from modisp_jax.outputs import Job
 from tests.conftest import REPOSITORY
 from tests.test_render_settings import OPTIONS
 
