@@ -264,11 +264,16 @@ def test_a_look_comes_back(size):
     found = decode_look(*encode_look(given))
     for name, array in given.items():
         if name == "ltm":
-            spread = np.ptp(array, axis=(0, 1))
-            assert (np.abs(found[name] - array) <= 0.51 * spread / 4095 + 1e-6).all()
+            assert np.abs(found[name] - array).max() <= 2**-12 + 1e-6
         else:
             np.testing.assert_array_equal(found[name], array)
     assert found["rgb_lut"] is None
+
+
+def test_maps_of_a_wide_range_get_16_bits():
+    given = look() | {"ltm": 1000 * look()["ltm"]}
+    found = decode_look(*encode_look(given))["ltm"]
+    assert (np.abs(found - given["ltm"]) <= 0.51 * np.ptp(given["ltm"], axis=(0, 1)) / 65535 + 1e-3).all()
 
 
 def test_looks_that_lie():
