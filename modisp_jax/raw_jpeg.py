@@ -81,7 +81,7 @@ def save_jpeg_with_raw(
       quality, exif, orientation: of the picture, see :func:`modisp_jax.io.images.write_image`.
       params: parameters of the network for ``"adapter"``, ``params["io"]["raw_adapter"]``.
       settings: a dict that JSON can hold: edits, style, how the picture was made.
-      look: a :class:`modisp_jax.Look` to keep: exact but for the local tone maps, which get 12 bits.
+      look: a :class:`modisp_jax.Look` to keep: exact but for the local tone maps, in steps of 2^-11.
 
     Raises:
       ValueError: wrong shapes, not finite, an unknown codec, settings that JSON cannot hold.

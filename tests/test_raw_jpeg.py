@@ -120,7 +120,7 @@ def test_a_look_comes_along(tmp_path, optional):
         a, b = getattr(look, field.name), getattr(kept, field.name)
         assert (a is None) == (b is None)
         if a is not None:
-            np.testing.assert_allclose(b, a, atol=1.2e-4 if field.name == "ltm" else 0, rtol=0)  # .9 / 4095 / 2
+            np.testing.assert_allclose(b, a, atol=2**-12 + 1e-6 if field.name == "ltm" else 0, rtol=0)
 
 
 def test_scalar_saturation_and_no_metadata(tmp_path):

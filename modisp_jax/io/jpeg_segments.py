@@ -3,6 +3,7 @@
 Source: ITU-T T.81, annex B; Exif 2.32 and CIPA DC-007 for the order of APP segments.
 """
 
+import re
 from typing import NamedTuple
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
@@ -12,6 +13,8 @@ LONGEST_CONTENT = 65533
 MOST_SEGMENTS = 4096
 """More than this before the picture's data is no picture."""
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RST0..7 have no length
+_FILL = re.compile(rb"\xff+")
+_MARKER = re.compile(rb"\xff(?=[^\x00\x01\xd0-\xd7\xff])", re.DOTALL)  # what is no part of a scan's data
 
 
 class JpegError(ValueError):
@@ -59,8 +62,7 @@ def _segment_at(data, position):
     if bytes(data[position : position + 1]) != b"\xff":
         got = bytes(data[position : position + 1]).hex() or "the end of the file"
         raise JpegError(f"expected a JPEG marker at byte {position}, got {got}")
-    while position + 1 < len(data) and data[position + 1] == 0xFF:
-        position += 1
+    position = _FILL.match(data, position).end() - 1
     if position + 2 > len(data):
         raise JpegError(f"the JPEG is cut short at byte {position}")
     marker = data[position + 1]
@@ -91,14 +93,10 @@ def end_of_jpeg(data, start=0):
 
 def _next_marker(data, position):
     """Where the next marker that is no part of a scan's data stands."""
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 1 >= len(data):
-            raise JpegError(f"expected a JPEG's end (FF D9), got the end of the file at byte {len(data)}")
-        follower = data[position + 1]
-        if follower not in (0x00, 0xFF) and follower not in _STANDALONE:
-            return position
-        position += 1 if follower == 0xFF else 2
+    found = _MARKER.search(data, position)
+    if found is None:
+        raise JpegError(f"expected a JPEG's end (FF D9), got the end of the file at byte {len(data)}")
+    return found.start()
 
 
 def make_segment(marker, content):

@@ -164,7 +164,7 @@ def noise_offset(image, noise_profile=None):
 
     From the noise profile where there is one, else from the image: of blocks of 16 x 16 pixels with about the same mean
     green, the tenth quietest shows the noise; a and b are fitted to those by least squares of relative errors. Texture
-    makes that estimate a rough one. Within the bounds, the choice is worth .1 dB; beyond them, shadows suffer.
+    makes that estimate a rough one; within the bounds, little hangs on it.
     """
     if noise_profile is not None:
         a, b = np.median(np.asarray(noise_profile, np.float64), axis=0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modisp_jax.io.dng_tags import read_dng_tags
 from modisp_jax.io.dng_write import write_dng
 from modisp_jax.io.images import ImageError
 from modisp_jax.io.jpeg_segments import JpegError, header_segments
@@ -45,7 +46,7 @@ def decode_lossless(facts, parts, size, develop):
         return _from_float_parts(parts, size)
     if facts.get("kind") not in (MOSAIC, LINEAR) or facts.get("demosaic") not in ("libraw", "malvar"):
         raise ContainerError(f"expected a mosaic, a linear image or float32, got {facts!r}")
-    image = _developed(_part(parts, "dng"), facts["demosaic"], develop)
+    image = _developed(_part(parts, "dng"), facts["demosaic"], develop, size)
     if image.shape != (*size, 3):
         raise ContainerError(f"expected a raw of shape {(*size, 3)}, got {image.shape}")
     return image
@@ -162,10 +163,15 @@ def _ascii(text):
     return text and text.encode("ascii", "replace").decode("ascii")
 
 
-def _developed(dng, demosaic, develop):
+def _developed(dng, demosaic, develop, size=None):
+    """The DNG's image; where ``size`` is given, its tags must state it before anything is decoded."""
     with tempfile.TemporaryDirectory(prefix="modisp-") as folder:
         path = Path(folder) / "raw.dng"
         path.write_bytes(dng)
+        tags = read_dng_tags(path) if size is not None else None
+        stated = None if tags is None else (tags.number(257, 0), tags.number(256, 0))
+        if stated != (None if size is None else tuple(size)):
+            raise ContainerError(f"part 'dng': expected a DNG of {size[0]} x {size[1]}, got {stated}")
         return develop(path, demosaic)
 
 

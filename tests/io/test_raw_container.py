@@ -262,5 +262,8 @@ def test_segments_that_lie():
         end_of_jpeg(data[:-2])
     with pytest.raises(ValueError, match="at most 65533 bytes"):
         make_segment(APP1, b"x" * (LONGEST_CONTENT + 1))
+    assert header_segments(data[:2] + b"\xff" * 2**20 + data[2:])[0].start == 2 + 2**20  # fill bytes
+    with pytest.raises(JpegError, match="the end of the file"):
+        end_of_jpeg(data[:-2] + b"\xff\x00\xff\xd0" * 2**20)
     assert header_segments(data)[-1].marker == SOS
     assert end_of_jpeg(data + b"more") == len(data)
