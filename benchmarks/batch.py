@@ -58,10 +58,10 @@ def main(options):
         rows = [f"| {name} | {value} |" for name, value in results["kills"]["counts"].items()]
         common.write_table(PAGE, "kills", ["| | |", "|---|---|", *rows])
         rows = [
-            f"| {name} | {row['seconds']:.0f} s | {row['photos_a_minute']:.1f} |"
+            f"| {name} | {row['seconds']:.0f} s | {row['photos_a_minute']:.1f} | {row['load']:.0f} |"
             for name, row in results["rate"].items()
         ]
-        common.write_table(PAGE, "rate", ["| | time | photos a minute |", "|---|---|---|", *rows])
+        common.write_table(PAGE, "rate", ["| | time | photos a minute | load |", "|---|---|---|---|", *rows])
 
 
 def kills(options, folder):
@@ -119,6 +119,7 @@ def rates(options, folder):
                 "seconds": round(seconds, 1),
                 "photos": options.many,
                 "photos_a_minute": round(60 * options.many / seconds, 1),
+                "load": round(os.getloadavg()[0], 1),
             }
             print(f"{name}: {measured[name]}", flush=True)
     return measured
