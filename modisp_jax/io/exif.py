@@ -10,6 +10,7 @@ from pathlib import Path
 from modisp_jax.io.decode import DecodeError, decode, is_separate
 from modisp_jax.io.json_text import parse_json
 from modisp_jax.io.open_picture import open_picture
+from modisp_jax.io.quiet import quiet
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -74,7 +75,7 @@ def _directories(load):
 
     exif = Image.Exif()
     found = {"image": {}, "exif": {}, "gps": {}}
-    with warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
+    with quiet("PIL"), warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
         warnings.simplefilter("ignore")
         with contextlib.suppress(Exception):  # any damage in the directories: keep what was read before it
             load(exif)
@@ -111,7 +112,7 @@ def writable(entries):
     kept = {}
     for code, value in entries.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-        with warnings.catch_warnings(), contextlib.suppress(Exception):
+        with quiet("PIL"), warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             directory[code] = value
             directory.tobytes(0)
