@@ -4,9 +4,9 @@ import contextlib
 
 import numpy as np
 
-from modisp_jax.io.dng_tags import quiet_tifffile
 from modisp_jax.io.images import apply_orientation, read_image
 from modisp_jax.io.open_picture import open_picture
+from modisp_jax.io.quiet import quiet
 from modisp_jax.io.resize import resize_area
 
 _INVERSE = {6: 8, 8: 6}  # EXIF's other orientations undo themselves
@@ -54,7 +54,7 @@ def _orientation_and_icc(path):
     if path.suffix.lower() in (".tif", ".tiff"):
         import tifffile
 
-        with contextlib.suppress(Exception), quiet_tifffile(), tifffile.TiffFile(path) as file:
+        with contextlib.suppress(Exception), quiet("tifffile"), tifffile.TiffFile(path) as file:
             tags = file.pages[0].tags
             return tuple(tags[tag].value if tag in tags else None for tag in (274, 34675))
     with contextlib.suppress(OSError, ValueError), open_picture(path, ValueError) as picture:

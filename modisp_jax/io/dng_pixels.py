@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modisp_jax.io.dng_tags import CFA, quiet_tifffile, raw_page
+from modisp_jax.io.dng_tags import CFA, raw_page
 from modisp_jax.io.dng_write import write_dng
+from modisp_jax.io.quiet import quiet
 
 SMALLEST = 22
 """LibRaw takes images with a smaller side for thumbnails."""
@@ -53,7 +54,7 @@ def read_pixels(path, tags):
     if any(count <= 0 for _, count in tags.strips):
         raise ValueError("expected whole image data, got an empty part")
     try:
-        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+        with quiet("tifffile"), tifffile.TiffFile(path) as tiff:
             pixels = raw_page(tiff).asarray(maxworkers=1)
     except MemoryError:
         raise

@@ -4,9 +4,7 @@ Tags live in two directories (IFD): colour in the first, levels and areas in tha
 SubIFD. Source: Digital Negative specification 1.6, chapters 3 to 6.
 """
 
-import contextlib
 import dataclasses
-import logging
 import math
 import struct
 
@@ -22,6 +20,7 @@ from modisp_jax.io.dng_color import (
     xyz_to_cct,
     xyz_to_neutral,
 )
+from modisp_jax.io.quiet import quiet
 
 CFA, LINEAR_RAW = 32803, 34892
 COLOR_LETTERS = "RGBCMYW"
@@ -69,18 +68,6 @@ class DngTags:
         return value
 
 
-@contextlib.contextmanager
-def quiet_tifffile():
-    """tifffile logs each oddity of a file as an error; what matters here is checked here."""
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def _plain(tag):
     """A tifffile tag's value as string, bytes or float64 array."""
     value = tag.value
@@ -100,7 +87,7 @@ def read_dng_tags(path):
     """Tags of the DNG file at ``path``, or None for a file that is no DNG."""
     import tifffile
 
-    with quiet_tifffile():
+    with quiet("tifffile"):
         try:
             with tifffile.TiffFile(path) as tiff:
                 first = tiff.pages[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from modisp_jax.io.decode import DecodeError, decode, is_separate
 from modisp_jax.io.json_text import parse_json
 from modisp_jax.io.open_picture import open_picture
+from modisp_jax.io.quiet import quiet
 
 EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -93,7 +94,7 @@ def directories_of(load):
     found = {"image": {}, "exif": {}, "gps": {}, "interop": {}}
     if load is None:
         return found
-    with warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
+    with quiet("PIL"), warnings.catch_warnings():  # Pillow warns of damaged entries, and leaves them out
         warnings.simplefilter("ignore")
         with contextlib.suppress(Exception):  # any damage in the directories: keep what was read before it
             load(exif)
@@ -131,7 +132,7 @@ def writable(entries):
     kept = {}
     for code, value in entries.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-        with warnings.catch_warnings(), contextlib.suppress(Exception):
+        with quiet("PIL"), warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             directory[code] = value
             directory.tobytes(0)

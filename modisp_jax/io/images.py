@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modisp_jax.io.dng_tags import quiet_tifffile
 from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes, writable
 from modisp_jax.io.limits import check_size
 from modisp_jax.io.open_picture import open_picture
+from modisp_jax.io.quiet import quiet
 
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _DEFAULT_BITS = {"jpeg": 8, "png": 8, "tiff": 16}
@@ -275,7 +275,7 @@ def _read_pixels(path):
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         import tifffile
 
-        with quiet_tifffile(), tifffile.TiffFile(path) as tiff:
+        with quiet("tifffile"), tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
             # A page may have more than one plane of pixels, or claim so.
             area = max(1, page.imagelength * page.imagewidth)

@@ -6,10 +6,15 @@ from pathlib import Path
 from modisp_jax.io.limits import LARGEST_JSON
 
 
+def _integer(digits):
+    """An integer; beyond 64 bits the float nearest to it, infinity for one, which nobody takes for a number."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
 def parse_json(text):
     """What a JSON text (string or bytes) says; raises ``ValueError`` for no JSON, and for one nested too deeply."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except UnicodeDecodeError:

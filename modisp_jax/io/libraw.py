@@ -29,7 +29,7 @@ from modisp_jax.io.dng_tags import (
     missing_bytes,
     read_dng_tags,
 )
-from modisp_jax.io.limits import LARGEST_SIDE, check_size, grant
+from modisp_jax.io.limits import LARGEST_RAW_EXPANSION, LARGEST_SIDE, check_size, grant
 from modisp_jax.io.metadata import RawMetadata, describe_capture
 from modisp_jax.io.white_balance import ccm_of_light, light_to_cct_tint
 
@@ -93,7 +93,8 @@ def opened(path):
         with raw_errors(path):
             with _reported_damage(path):
                 open_in(raw, path)
-                _allow(path, raw.sizes.raw_height, raw.sizes.raw_width)
+                camera = {} if tags is not None else {"expansion": LARGEST_RAW_EXPANSION, "small": 2**20}
+                _allow(path, raw.sizes.raw_height, raw.sizes.raw_width, **camera)
                 raw.unpack()
             file = _describe(path, raw, tags)
         yield file
@@ -124,9 +125,9 @@ def _check_claims(path, tags):
         raise RawError(f"{path}: the file is cut short: expected {problem}")
 
 
-def _allow(path, height, width, samples=1):
+def _allow(path, height, width, samples=1, **limits):
     """Checks the size that a file claims, and has the decoding child expect it."""
-    check_size(path, height, width, pixel_bytes=2 * samples, file_size=path.stat().st_size, error=RawError)
+    check_size(path, height, width, pixel_bytes=2 * samples, file_size=path.stat().st_size, error=RawError, **limits)
     grant(height * width)
 
 
@@ -227,6 +228,8 @@ def _describe(path, raw, tags):
         levels = _libraw_levels(raw, pattern) if tags is None else _moved(dng_levels(tags), *shift, sizes)
     if 0 in stored.shape:
         raise RawError(f"{path}: expected an image, got one of {stored.shape[0]} x {stored.shape[1]} pixels")
+    if tags is None and stored.min() == stored.max():  # LibRaw makes that of data that it does not find
+        raise RawError(f"{path}: expected a photo, got {stored.flat[0]} in every pixel")
     _check_levels(path, levels)
     if tags is not None:
         profile, warnings = dng_profile(tags) if colors == 3 else (CameraProfile(), [])

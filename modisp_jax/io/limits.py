@@ -14,6 +14,9 @@ LARGEST_EXPANSION = 4096
 SMALL = 2**25
 """Bytes that any file may expand to."""
 
+LARGEST_RAW_EXPANSION = 64
+"""The same of cameras' own formats: a quarter of a bit for a value of 16. They compress noise, not drawings."""
+
 LARGEST_JSON = 2**26
 """Bytes of a JSON file."""
 
@@ -21,17 +24,18 @@ _child = {}
 """In a decoding child: what it makes of :func:`grant` and of :func:`output`."""
 
 
-def check_size(path, height, width, *, pixel_bytes, file_size, error):
+def check_size(path, height, width, *, pixel_bytes, file_size, error, expansion=LARGEST_EXPANSION, small=SMALL):
     """Raises ``error``, one line, where a file of ``file_size`` bytes cannot or must not hold ``height x width``.
 
-    ``pixel_bytes`` is what a pixel takes when it is decoded.
+    ``pixel_bytes`` is what a pixel takes when it is decoded; the pixels may have ``expansion`` times the bytes of the
+    file, and any file may have ``small`` bytes of them.
     """
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE and height * width <= LARGEST_AREA):
         raise error(
             f"{path}: expected 1 x 1 to {LARGEST_AREA / 1e6:.0f} megapixels with sides up to {LARGEST_SIDE},"
             f" got {width:.0f} x {height:.0f}"
         )
-    if height * width * pixel_bytes > max(SMALL, LARGEST_EXPANSION * file_size):
+    if height * width * pixel_bytes > max(small, expansion * file_size):
         raise error(
             f"{path}: expected a file large enough for {width:.0f} x {height:.0f} pixels, got {file_size} bytes"
         )

@@ -4,6 +4,7 @@ import contextlib
 import warnings
 
 from modisp_jax.io.limits import check_size
+from modisp_jax.io.quiet import quiet
 
 _PLUGINS = {
     b"\xff\xd8\xff": ("JpegImagePlugin", "JpegImageFile"),
@@ -26,7 +27,7 @@ def open_picture(path, error):
     """
     import importlib
 
-    with open(path, "rb") as file, warnings.catch_warnings():
+    with open(path, "rb") as file, quiet("PIL"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         head = file.read(8)
         found = next((plugin for start, plugin in _PLUGINS.items() if head.startswith(start)), None)

@@ -207,7 +207,7 @@ def test_sides_that_do_not_fit_sixteen_bits(path, width, message, compression):
 def test_a_small_file_cannot_claim_a_large_image(path, compression):
     write_dng(path, np.full((32, 32), 100, np.uint16))
     changed(changed(changed(path, 256, 16_000), 257, 12_000), 259, compression, kind="H")
-    with pytest.raises(RawError, match="a file large enough for 16000 x 12000 pixels, got"):
+    with pytest.raises(RawError, match=r"a file large enough for 16000 x 12000 pixels, got|at least 24000000 bytes"):
         read_raw_file(path)
 
 
