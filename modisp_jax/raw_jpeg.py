@@ -15,6 +15,7 @@ from modisp_jax import __version__
 from modisp_jax.io import published_raw_jpeg as published
 from modisp_jax.io.images import FORMATS, replacing, write_image
 from modisp_jax.io.libraw import RawError
+from modisp_jax.io.limits import LARGEST_AREA, LARGEST_SIDE
 from modisp_jax.io.load import load_mosaic, load_raw
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.raw_container import ContainerError, JpegError, attach, find_member, is_jpeg, make_member
@@ -28,7 +29,6 @@ from modisp_jax.types import Look, Raw, check_image
 CODECS = ("lossless", "curve", "adapter")
 DEFAULT_CODEC = "curve"
 """By the table of docs/format.md."""
-_MOST_PIXELS = 2**28
 _FREE_PIXELS, _PIXELS_PER_BYTE = 2**25, 128
 """A raw of more pixels than the first must have at most so many for each byte of its file: the picture alone needs
 more than that. What states more is a bomb."""
@@ -200,8 +200,9 @@ def _checked_image(raw):
     if not isinstance(raw, Raw):
         raise ValueError(f"raw: expected a modisp_jax.Raw, got {type(raw).__name__}")
     height, width = check_image(raw.image, "raw.image")
-    if max(height, width) > 65500 or height * width > _MOST_PIXELS:
-        raise ValueError(f"raw.image: expected sides up to 65500 and {_MOST_PIXELS} pixels, got {height} x {width}")
+    if max(height, width) > LARGEST_SIDE or height * width > LARGEST_AREA:
+        most = f"sides up to {LARGEST_SIDE} and {LARGEST_AREA} pixels"
+        raise ValueError(f"raw.image: expected {most}, got {height} x {width}")
     image = np.asarray(raw.image, np.float32)
     if not np.isfinite(image).all():
         raise ValueError("raw.image: expected finite values")
@@ -309,7 +310,7 @@ def _check_size(size, file_size):
     is_size = len(size) == 2 and all(type(side) is int and 1 <= side <= 65535 for side in size)
     if not is_size:
         raise ContainerError(f"expected a raw's height and width, got {size!r}")
-    most = min(_MOST_PIXELS, max(_FREE_PIXELS, _PIXELS_PER_BYTE * file_size))
+    most = min(LARGEST_AREA, max(_FREE_PIXELS, _PIXELS_PER_BYTE * file_size))
     if size[0] * size[1] > most:
         raise ContainerError(f"expected a raw of at most {most} pixels in a file of this length, got {size}")
 

@@ -125,7 +125,7 @@ def set_light(raw, options):
         raw = set_white_balance(raw, cct=options.cct, tint=options.tint)
     cct, tint = white_balance_of(raw)
     illuminant = [round(float(value), 6) for value in raw.illuminant]
-    return raw, {"mode": mode, "cct": round(cct), "tint": round(tint, 1), "illuminant": illuminant}, note
+    return raw, {"mode": mode, "cct": round(cct), "tint": round(tint, 1) + 0.0, "illuminant": illuminant}, note
 
 
 def _estimate_by_networks(raw, options):

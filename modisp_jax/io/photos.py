@@ -5,7 +5,7 @@ What is read is bounded before it is decoded, and what is damaged is an :class:`
 
 import contextlib
 import dataclasses
-import logging
+import os
 import threading
 import warnings
 
@@ -14,12 +14,12 @@ import numpy as np
 from modisp_jax.io.color_profiles import adobe_rgb_to_srgb, profile_name, profile_space, to_srgb
 from modisp_jax.io.exif import directories_of, text
 from modisp_jax.io.images import ImageError
+from modisp_jax.io.limits import check_size
 from modisp_jax.io.metadata import RawMetadata, capture_of
+from modisp_jax.io.quiet import quiet
 
-MOST_PIXELS = 2**28
-"""268 megapixels; a picture that claims to have more is refused before anything is decoded."""
-
-LONGEST_SIDE = 2**17
+LARGEST_EXPANSION = 2**16
+"""Times the file's size that its pixels may have: WebP and AVIF say plain areas in a few bytes."""
 
 KINDS = "JPEG, PNG, TIFF, WebP, AVIF or HEIF"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -65,7 +65,7 @@ def read_photo(path):
 
     Raises:
       ImageError: a ``ValueError``: no picture of these kinds, one cut short or damaged, of other depths, with sides
-        over 131072 or more than 268 megapixels.
+        over 65500 or more than 268 megapixels.
     """
     kind = _kind(path)
     try:
@@ -103,12 +103,10 @@ def _kind(path):
     raise ImageError(f"{path}: expected a {KINDS} picture, got a file of another kind")
 
 
-def check_size(path, height, width):
+def _check_size(path, height, width):
     """Raises :class:`ImageError` unless a picture of this size may be decoded."""
-    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE and height * width <= MOST_PIXELS):
-        raise ImageError(
-            f"{path}: expected sides of 1 to {LONGEST_SIDE} and at most {MOST_PIXELS} pixels, got {width} x {height}"
-        )
+    claim = {"pixel_bytes": 3, "file_size": os.path.getsize(path), "expansion": LARGEST_EXPANSION}
+    check_size(path, height, width, error=ImageError, **claim)
 
 
 @contextlib.contextmanager
@@ -119,7 +117,7 @@ def _pillow(path, kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _opened(path, kind) as picture:
-            check_size(path, picture.height, picture.width)
+            _check_size(path, picture.height, picture.width)
             yield picture
 
 
@@ -191,10 +189,9 @@ def _without_alpha(pixels):
 def _read_tiff(path):
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # or damage would also be told on standard error
-    with tifffile.TiffFile(path) as file:
+    with quiet("tifffile"), tifffile.TiffFile(path) as file:
         page = file.pages[0]
-        check_size(path, page.imagelength, page.imagewidth)
+        _check_size(path, page.imagelength, page.imagewidth)
         name = getattr(page.photometric, "name", str(page.photometric))
         bits = page.bitspersample
         if page.imagedepth != 1 or not 1 <= page.samplesperpixel <= 8:
