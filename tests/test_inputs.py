@@ -104,17 +104,17 @@ def test_a_finished_photo_is_rendered_and_not_denoised(folder, tmp_path):
 
 
 def test_a_linearised_photo_may_be_carried_too(folder, tmp_path):
-    common = ("--params", "neutral", "--linearize", "curve", "--embed-raw")
+    common = ("--params", "neutral", "--linearize", "curve", "--embed-raw", "--raw-quality", 100)
     assert render(folder / "finished.png", "-o", tmp_path / "a.jpg", *common) == 0
     assert render(tmp_path / "a.jpg", "-o", tmp_path / "b.jpg") == 0
     assert read_settings(tmp_path / "b.jpg")["edits"] == {"denoise": 0.0}
-    assert psnr(read_image(tmp_path / "a.jpg"), read_image(tmp_path / "b.jpg")) > 40
+    assert psnr(read_image(tmp_path / "a.jpg"), read_image(tmp_path / "b.jpg")) > 36  # of noise, through three JPEGs
 
 
 def test_a_png_of_a_split_whose_json_is_missing_is_no_finished_photo(tmp_path):
     (tmp_path / "raw_images").mkdir()
     write_image(tmp_path / "raw_images/a.png", photo(16, 24), bits=16)
-    with pytest.raises(ValueError, match="expected its JSON"):
+    with pytest.raises(ValueError, match="or a raw PNG with its JSON at .*; found none"):
         read_input(tmp_path / "raw_images/a.png", OPTIONS)
     with pytest.raises(ValueError, match=r"none\.jpg: expected a JPEG, .* picture"):
         read_input(tmp_path / "none.jpg", OPTIONS)
