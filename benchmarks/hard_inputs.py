@@ -1,4 +1,4 @@
-"""What decoding in a child costs, and what the largest photos take: benchmarks/results/hard_inputs.json, docs/hard_inputs.md.
+"""What decoding in a child costs, and what the largest photos take: results/hard_inputs.json, docs/hard_inputs.md.
 
 python -m benchmarks.hard_inputs            12 megapixels and a tiny file, here and in the child
 python -m benchmarks.hard_inputs --large    also 200 megapixels: about 8 GB of memory and 400 MB of disk
@@ -16,7 +16,6 @@ from benchmarks.common import machine, read_results, write_results, write_table
 from modisp_jax.io import decode
 from modisp_jax.io.dng_write import write_dng
 from modisp_jax.io.raw import read_raw_file, read_raw_file_here
-
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "hard_inputs.md"
 
