@@ -7,6 +7,7 @@ below knows tensors, ordered dicts and nothing else, so a file that asks for any
 import io
 import math
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -51,8 +52,7 @@ def read_state_dict(path):
     """Reads a state dict: names to arrays.
 
     Args:
-      path: a file written by ``torch.save(module.state_dict(), path)``, PyTorch 1.6 or newer. Older files, which
-        are no zip archives, need PyTorch installed (``pip install 'modisp_jax[torch]'``).
+      path: a file written by ``torch.save(module.state_dict(), path)``, of any version of PyTorch.
 
     Returns:
       A dict from names to NumPy arrays, in the file's order.
@@ -79,7 +79,11 @@ def read_state_dict(path):
     elif head.startswith(b"PK"):
         raise ValueError(f"{path}: not a readable PyTorch checkpoint (the zip archive is cut short or damaged)")
     elif head == _LEGACY_MAGIC:
-        state = _read_legacy(path)
+        try:
+            with open(path, "rb") as file:
+                state = _read_legacy(file)
+        except Exception as error:
+            raise ValueError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
     else:
         raise ValueError(f"{path}: expected a PyTorch checkpoint (a zip archive), got a file of another kind")
     return _tensors(path, state)
@@ -125,16 +129,61 @@ def _read_archive(archive):
     if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
         raise pickle.UnpicklingError("expected little-endian data")
     # What is packed could unpack to anything, and what lies in one place be read under many names.
-    if sum(info.file_size for info in archive.infolist() if info.filename.startswith(f"{prefix}data/")) > _size(
-        archive
-    ):
+    stored = [info.file_size for info in archive.infolist() if info.filename.startswith(f"{prefix}data/")]
+    if sum(stored) > _size(archive.fp):
         raise pickle.UnpicklingError("tensors of more bytes than the file has")
+    read = {}
+
+    def storage(key, dtype, _):
+        if (key, dtype) not in read:  # tensors may share a storage
+            if len(read) > _MOST_STORAGES:
+                raise pickle.UnpicklingError(f"more than {_MOST_STORAGES} storages")
+            read[key, dtype] = np.frombuffer(archive.read(f"{prefix}data/{key}"), _STORAGES[dtype])
+        return read[key, dtype]
+
     with archive.open(names[0]) as file:
-        return _TensorUnpickler(io.BytesIO(file.read(_LARGEST_PICKLE)), archive, prefix).load()
+        return _TensorUnpickler(io.BytesIO(file.read(_LARGEST_PICKLE)), storage, _size(archive.fp)).load()
 
 
-def _size(archive):
-    return archive.fp.seek(0, 2)
+def _size(file):
+    return file.seek(0, 2)
+
+
+def _read_legacy(file):
+    """A file of PyTorch before 1.6: five pickles, then each storage, its count before it (8 bytes).
+
+    The pickles are a number, a version, facts about the machine, the state, and the keys of the storages in order. The
+    state comes before its storages, so that it is unpickled twice: to know of them, and to make tensors of them.
+    """
+    size = _size(file)
+    file.seek(0)
+    pickles = io.BytesIO(file.read(_LARGEST_PICKLE))
+    asked = {}
+
+    def note(key, dtype, count):
+        asked[key] = dtype, count
+        return _UNREAD
+
+    facts = [_TensorUnpickler(pickles, note, size).load() for _ in range(3)][2]
+    if not isinstance(facts, dict) or facts.get("little_endian") is not True:
+        raise pickle.UnpicklingError("expected little-endian data")
+    begin = pickles.tell()
+    _TensorUnpickler(pickles, note, size).load()
+    keys = _TensorUnpickler(pickles, note, size).load()
+    file.seek(pickles.tell())
+    storages = {}
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        dtype = _STORAGES[asked[key][0]]
+        if not 0 <= count * dtype.itemsize <= size:
+            raise pickle.UnpicklingError(f"a storage of {count} numbers in a file of {size} bytes")
+        storages[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+    pickles.seek(begin)
+    return _TensorUnpickler(pickles, lambda key, *_: storages[key], size).load()
+
+
+_UNREAD = object()
+"""Stands for a storage that has not been read yet; a tensor of it is None."""
 
 
 def _refuse_opcode(unpickler):
@@ -147,10 +196,10 @@ class _TensorUnpickler(pickle._Unpickler):
     Python's own unpickler, not that in C, which makes a table of as many places as a file says, sixteen gigabytes.
     """
 
-    def __init__(self, file, archive, prefix):
+    def __init__(self, file, storage, size):
         super().__init__(file)
-        self._archive, self._prefix, self._read = archive, prefix, {}
-        self._left = _LARGEST_EXPANDED + _size(archive)  # numbers that tensors may still have
+        self._storage = storage  # (key, kind of numbers, count) to numbers
+        self._left = _LARGEST_EXPANDED + size  # numbers that tensors may still have
 
     # BUILD sets attributes on anything, and PyTorch's are of no use here; the others make objects of other kinds.
     dispatch = pickle._Unpickler.dispatch | {
@@ -161,7 +210,7 @@ class _TensorUnpickler(pickle._Unpickler):
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
             return dict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+        if (module, name) in (("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")):
             return self._rebuild
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _rebuild_parameter
@@ -170,20 +219,17 @@ class _TensorUnpickler(pickle._Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor")
 
     def persistent_load(self, pid):
-        kind, dtype, key, _, count = pid
-        if kind != "storage" or dtype not in _STORAGES:
+        kind, dtype, key, _, count, *view = pid
+        if kind != "storage" or dtype not in _STORAGES or view not in ([], [None]):
             raise pickle.UnpicklingError(f"expected tensor storage, got {kind!r} of {dtype!r}")
-        if (key, dtype) not in self._read:  # tensors may share a storage
-            if len(self._read) > _MOST_STORAGES:
-                raise pickle.UnpicklingError(f"more than {_MOST_STORAGES} storages")
-            data = self._archive.read(f"{self._prefix}data/{key}")
-            self._read[key, dtype] = np.frombuffer(data, _STORAGES[dtype])
-        storage = self._read[key, dtype]
-        if len(storage) < count:
+        storage = self._storage(key, dtype, count)
+        if storage is not _UNREAD and len(storage) < count:
             raise pickle.UnpicklingError(f"storage {key} holds {len(storage)} numbers, expected {count}")
         return storage
 
     def _rebuild(self, *arguments):
+        if arguments and arguments[0] is _UNREAD:
+            return None
         tensor = _rebuild_tensor(*arguments)
         self._left -= tensor.size
         if self._left < 0:
@@ -211,24 +257,3 @@ def _rebuild_tensor(storage, offset, size, stride, *_):
 
 def _rebuild_parameter(data, *_):
     return data
-
-
-def _to_numpy(tensor):
-    """NumPy has no bfloat16, which float32 holds exactly."""
-    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-
-
-def _read_legacy(path):
-    try:
-        import torch
-    except ImportError:
-        raise ValueError(
-            f"{path}: expected a PyTorch checkpoint in zip format; for the format before PyTorch 1.6 install torch"
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is no checkpoint
-        raise ValueError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
-    if isinstance(state, dict):
-        state = {name: _to_numpy(v) if isinstance(v, torch.Tensor) else v for name, v in state.items()}
-    return state

@@ -135,6 +135,20 @@ def test_bombs_in_metadata(tmp_path, name):
         refused(read_image, path, error=ImageError, match="too large")
 
 
+def test_a_chunk_that_claims_four_gigabytes(tmp_path):
+    whole = png(tmp_path / "a.png").read_bytes()
+    place = whole.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(whole[:place] + b"\xff" * 4 + whole[place + 4 :])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 2**29, limits[1]))
+    try:
+        assert read_settings(tmp_path / "a.png") is None
+        assert read_turned(tmp_path / "a.png", 1)[0].shape == (12, 16, 3)  # whose pixels are all there
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 # Checkpoints
 
 

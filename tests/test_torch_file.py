@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from modisp_jax.torch_file import read_state_dict
-from tests.torch_files import KINDS, Call, Global, Storage, pickled, tensor, write_archive, write_checkpoint
+from tests.torch_files import (
+    KINDS,
+    Call,
+    Global,
+    Storage,
+    pickled,
+    tensor,
+    write_archive,
+    write_checkpoint,
+    write_legacy,
+)
 
 NUMBERS = np.arange(24, dtype=np.float32)
 
@@ -231,10 +241,40 @@ def test_files_of_another_kind(path, content, message):
     refused(path, message)
 
 
-def test_files_of_old_pytorch_ask_for_it(path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + pickle.dumps(1001, protocol=2))
-    refused(path, "for the format before PyTorch 1.6 install torch")
+def test_files_of_old_pytorch(path):
+    storage = Storage(NUMBERS)
+    state = {
+        "a": NUMBERS.reshape(4, 6),
+        "b": tensor(storage, 5, (3, 2), (6, 2)),
+        "c": tensor(storage, 0, (2,), (1,)),
+        "d": NUMBERS.astype(np.int64),
+    }
+    found = read_state_dict(write_legacy(path, state))
+    np.testing.assert_array_equal(found["a"], NUMBERS.reshape(4, 6))
+    np.testing.assert_array_equal(found["b"], NUMBERS[[5, 7, 11, 13, 17, 19]].reshape(3, 2))
+    np.testing.assert_array_equal(found["c"], NUMBERS[:2])
+    np.testing.assert_array_equal(found["d"], np.arange(24))
+    assert list(found) == list("abcd")
+    refused(write_legacy(path, {"x": NUMBERS}, little_endian=False), "expected little-endian")
+
+
+def test_old_files_that_are_cut_or_hostile(tmp_path, path):
+    whole = write_legacy(path, {"x": NUMBERS, "y": NUMBERS[:3]}).read_bytes()
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        refused(path, "PyTorch checkpoint")
+    for place in range(16, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            read_state_dict(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017 (some bytes do not matter)
+    marker = tmp_path / "marker"
+    refused(write_legacy(path, {"x": Call(Global("os", "mkdir"), (str(marker),))}), "asks for os.mkdir")
+    count = len(NUMBERS).to_bytes(8, "little")
+    path.write_bytes(whole.replace(count, (2**62).to_bytes(8, "little")))
+    refused(path, "a storage of 4611686018427387904 numbers")
+    assert not marker.exists()
 
 
 def test_no_file_a_folder_and_other_archives(tmp_path, path):

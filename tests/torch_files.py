@@ -119,3 +119,17 @@ def write_checkpoint(path, state, **options):
         tensors = ((k, tensor(v) if isinstance(v, np.ndarray) else v) for k, v in state.items())
         state = collections.OrderedDict(tensors)
     return write_archive(path, *pickled(state), **options)
+
+
+def write_legacy(path, value, *, little_endian=True):
+    """Writes a file as PyTorch before 1.6 did: five pickles, then the storages; returns the path."""
+    data, storages = pickled({k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in value.items()})
+    facts = {"protocol_version": 1001, "little_endian": little_endian, "type_sizes": {"int": 4}}
+    with open(path, "wb") as file:
+        for head in (0x1950A86A20F9469CFC6C, 1001, facts):
+            file.write(pickle.dumps(head, protocol=2))
+        file.write(data.replace(b"K\x18tQ", b"K\x18NtQ"))  # the storage's view, of which there is none
+        file.write(pickle.dumps([str(k) for k in range(len(storages))], protocol=2))
+        for storage in storages:
+            file.write(len(storage.numbers).to_bytes(8, "little") + storage.numbers.tobytes())
+    return path

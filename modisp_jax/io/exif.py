@@ -133,7 +133,7 @@ def writable(entries):
     for code, value in entries.items():
         directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
         with quiet("PIL"), warnings.catch_warnings(), contextlib.suppress(Exception):
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("error")  # such as of more numbers than there may be
             directory[code] = value
             directory.tobytes(0)
             kept[code] = value

@@ -1,6 +1,7 @@
 """Pictures of unknown origin, opened without decoding: format by their first bytes, size checked, nothing leaks."""
 
 import contextlib
+import io
 import warnings
 
 from modisp_jax.io.limits import check_size
@@ -12,6 +13,19 @@ _PLUGINS = {
     b"II*\0": ("TiffImagePlugin", "TiffImageFile"),
     b"MM\0*": ("TiffImagePlugin", "TiffImageFile"),
 }
+
+
+class _File(io.BufferedReader):
+    """A file of which no more is read than there is: Python makes room for all that is asked for, and files ask."""
+
+    def __init__(self, raw):
+        super().__init__(raw)
+        self.size = self.seek(0, 2)
+        self.seek(0)
+
+    def read(self, count=-1):
+        left = max(0, self.size - self.tell())
+        return super().read(left if count is None or count < 0 else min(count, left))
 
 
 @contextlib.contextmanager
@@ -27,18 +41,17 @@ def open_picture(path, error):
     """
     import importlib
 
-    with open(path, "rb") as file, quiet("PIL"), warnings.catch_warnings():
+    with _File(io.FileIO(path)) as file, quiet("PIL"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         head = file.read(8)
         found = next((plugin for start, plugin in _PLUGINS.items() if head.startswith(start)), None)
         if found is None:
             raise error(f"{path}: expected a PNG, TIFF or JPEG picture, got: no picture that can be read")
-        size = file.seek(0, 2)
         file.seek(0)
         try:
             module = importlib.import_module(f"PIL.{found[0]}")
             picture = getattr(module, found[1])(file)
-            check_size(path, picture.size[1], picture.size[0], pixel_bytes=3, file_size=size, error=error)
+            check_size(path, picture.size[1], picture.size[0], pixel_bytes=3, file_size=file.size, error=error)
             yield picture
         except (error, MemoryError):
             raise

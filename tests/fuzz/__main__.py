@@ -24,7 +24,10 @@ def main():
     parser.add_argument("--state", type=Path, help="file with a line for each case done; those are not done again")
     parser.add_argument("--slow", type=float, default=SECONDS, help="report cases that take longer, in seconds")
     parser.add_argument("--output", type=Path, help="JSON file for the counts")
+    parser.add_argument("--table", type=Path, help="only write the table of --output into this page")
     options = parser.parse_args()
+    if options.table:
+        return write_page(options.table, json.loads(options.output.read_text()))
     done = _earlier(options.state)
     numbers = [n for n in range(options.start, options.start + options.cases) if n not in done]
     found, begin = list(done.values()), time.perf_counter()
@@ -75,6 +78,17 @@ def summary(found):
         row["most_mb"] = round(max(case["grown"] for case in cases) / 1e6)
         table[name] = row
     return table
+
+
+def write_page(page, results):
+    """Writes the counts of a run as the page's table."""
+    from benchmarks.common import write_table
+
+    keys = ("cases", "read", "refused", *BAD, "child_ended", "slowest_s", "most_mb")
+    rows = [f"| reader | {' | '.join(key.replace('_', ' ') for key in keys)} |", "|---" * (len(keys) + 1) + "|"]
+    rows += [f"| {name} | {' | '.join(str(row[key]) for key in keys)} |" for name, row in results["readers"].items()]
+    write_table(page, "fuzz", rows)
+    return 0
 
 
 def _earlier(path):

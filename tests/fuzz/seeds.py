@@ -94,10 +94,24 @@ def _raws(folder):
         _dng(folder / "table.dng", (mosaic >> 6).astype(np.uint8), 32803,
              extra=[(50712, 3, 256, tuple(range(0, 65536, 256)), True)]),
     ]  # fmt: skip
+    files.append(_with_thumbnail(folder / "thumbnail.dng", mosaic))
     strip = imagecodecs.ljpeg_encode(mosaic, bitspersample=14)
     options = {"shape": mosaic.shape, "dtype": np.uint16, "compression": 7, "rowsperstrip": 32}
     files.append(_dng(folder / "ljpeg.dng", iter([strip]), 32803, **options))
     return [_of("raw", file) for file in files]
+
+
+def _with_thumbnail(path, mosaic):
+    """A DNG whose first directory is a thumbnail and whose raw image is a SubIFD, as most cameras write them."""
+    import tifffile
+
+    pattern = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, bytes([0, 1, 1, 2]), True)]
+    with tifffile.TiffWriter(path) as tiff:
+        version = [(50706, 1, 4, bytes([1, 4, 0, 0]), True), (50728, 5, 3, (1, 2, 1, 1, 5, 8), True)]
+        thumbnail = np.zeros((8, 12, 3), np.uint8)
+        tiff.write(thumbnail, subifds=1, subfiletype=1, photometric="rgb", metadata=None, extratags=version)
+        tiff.write(mosaic, photometric=32803, metadata=None, extratags=pattern)
+    return path
 
 
 def _real_raws():
@@ -195,7 +209,7 @@ def _checkpoints(folder):
     from modisp_jax import PhotofinishConfig, PipelineConfig, torch_import
     from modisp_jax.config import NAFNetConfig
     from modisp_jax.ops.lut import identity_chroma_lut
-    from tests.torch_files import Storage, tensor, write_checkpoint
+    from tests.torch_files import Storage, tensor, write_checkpoint, write_legacy
 
     tiny, tables = _tiny_params(), torch_import.AWB_TABLES
     files = {"nafnet": published(tiny["denoise"], torch_import._nafnet_table(NAFNetConfig(2, (1,), 1, (1,))))}
@@ -207,11 +221,15 @@ def _checkpoints(folder):
     files["finish"] = published(finish, torch_import._photofinish_table(config)) | mesh
     numbers = np.arange(24, dtype=np.float32)
     files["views"] = {"a": tensor(Storage(numbers), 0, (4, 6), (6, 1)), "b": tensor(Storage(numbers), 1, (3,), (2,))}
+    old = write_legacy(folder / "old.pth", files["nafnet"])
     written = {name: write_checkpoint(folder / f"{name}.pth", state) for name, state in files.items()}
     ranges = folder / "camera_specific.json"
     capture = {"capture-data-min": [0.0] * 8, "capture-data-max": [1.0] * 8}
     ranges.write_text(json.dumps({"hist_boundaries": [-2.0, -2.0, 2.0, 2.0], "norm_values": capture}))
-    return [_of("checkpoint", file, *([ranges] if name == "camera_specific" else [])) for name, file in written.items()]
+    seeds = [
+        _of("checkpoint", file, *([ranges] if name == "camera_specific" else [])) for name, file in written.items()
+    ]
+    return [*seeds, _of("checkpoint", old)]
 
 
 def _texts(folder):

@@ -2,13 +2,15 @@
 
 import io
 import os
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION
+from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, exif_from_raw, read_settings, writable
 from modisp_jax.io.images import ImageError, apply_orientation, quantize, read_image, srgb_profile, write_image
+from modisp_jax.io.synthetic import write_synthetic_dng
 
 LOSSLESS = [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tiff", 16)]
 EVERY = [("a.jpg", 8), *LOSSLESS]
@@ -228,3 +230,17 @@ def test_unreadable(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(ImageError, match="expected a PNG, TIFF or JPEG"):
             read_image(path)
+
+
+def test_exif_of_a_damaged_raw_does_not_stop_its_picture(tmp_path):
+    good = {0x829A: 0.01, 0xA434: "35 mm"}
+    assert writable(good | {34853: (1, 2, 3, 4, 5), 0x8827: ("a", 3), 0x920A: object()}) == good
+    raw = write_synthetic_dng(tmp_path / "a.dng", size=(32, 32))
+    data = bytearray(raw.read_bytes())
+    entry = data.index(struct.pack("<HHI", 34855, 3, 1))
+    struct.pack_into("<HHI", data, entry, 34855, 2, 3)  # the ISO as a text
+    raw.write_bytes(data)
+    exif = exif_from_raw(raw, settings={"modisp_jax": "0"})
+    for suffix in (".jpg", ".png", ".tif"):
+        path = write_image(tmp_path / f"a{suffix}", np.full((8, 9, 3), 0.5, np.float32), exif=exif)
+        assert read_settings(path) == {"modisp_jax": "0"}
