@@ -8,6 +8,7 @@ Time is limited by the alarm clock, whose default is the end of the process, wha
 kernel, so that an allocation fails. Both grow with the pixels, once the file has said how many there are.
 """
 
+import importlib
 import json
 import mmap
 import os
@@ -23,8 +24,8 @@ from modisp_jax.io import limits
 
 SECONDS = 8
 """Wall-clock time for a file before its size is known; a small file needs a hundredth."""
-SECONDS_PER_MEGAPIXEL = 1.0
-"""LibRaw's slowest interpolation takes a quarter of it on one slow core."""
+SECONDS_PER_MEGAPIXEL = 4.0
+"""Twenty times what LibRaw takes on two busy cores: a bound for those that hang, not a race for slow machines."""
 BYTES = 2**29
 """Memory for a file beyond that of the process, before its size is known."""
 BYTES_PER_PIXEL = 48
@@ -37,6 +38,8 @@ _shared = {}
 def main(number):
     """Serves requests on the socket with that file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to treat
+    for name in ("rawpy", "tifffile", "imagecodecs", "PIL.Image", "modisp_jax.io.jobs"):  # no part of a file's time
+        importlib.import_module(name)
     own = _data_size()
 
     def allow(pixels):

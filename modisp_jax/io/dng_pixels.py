@@ -75,7 +75,8 @@ def read_pixels(path, tags):
         return np.nan_to_num(pixels.astype(np.float32), nan=0.0)
     table = tags.numbers(50712)
     if table is not None and table.size:
-        return table.astype(np.uint16)[np.minimum(pixels, table.size - 1)]
+        values = np.clip(np.nan_to_num(table), 0, 65535).astype(np.uint16)
+        return values[np.minimum(pixels.astype(np.uint32), table.size - 1)]
     return pixels.astype(np.uint16 if pixels.dtype.itemsize <= 2 else np.float32)
 
 
@@ -85,6 +86,8 @@ def pattern_of(tags):
 
     samples = int(tags.number(277, 1))
     if tags.number(262) != CFA or samples > 1:
+        if samples not in (1, 3, 4):
+            raise ValueError(f"expected 1, 3 or 4 values a pixel, got {samples}")
         return None, "RGBC"[:samples] if samples > 1 else "G"
     text = dng_pattern(tags)
     side = {4: 2, 36: 6}.get(len(text))

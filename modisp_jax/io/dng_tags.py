@@ -189,7 +189,7 @@ def _default_white(tags):
     if tags.number(339, 1) == 3:
         return 1.0
     if table is not None and table.size:
-        return table.max()
+        return np.nan_to_num(table).max()
     return 2.0 ** min(tags.number(258, 16), 32) - 1
 
 

@@ -226,6 +226,8 @@ def _describe(path, raw, tags):
         pattern = _visible_pattern(raw) if colors > 1 else None
         shift = (0, 0) if tags is None else _shift(tags, sizes)
         levels = _libraw_levels(raw, pattern) if tags is None else _moved(dng_levels(tags), *shift, sizes)
+    if colors not in (1, 3, 4):
+        raise RawError(f"{path}: expected an image of 1, 3 or 4 colours, got {colors}")
     if 0 in stored.shape:
         raise RawError(f"{path}: expected an image, got one of {stored.shape[0]} x {stored.shape[1]} pixels")
     if tags is None and stored.min() == stored.max():  # LibRaw makes that of data that it does not find

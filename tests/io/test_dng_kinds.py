@@ -128,6 +128,26 @@ def test_a_linearisation_table(path):
         np.testing.assert_allclose(raw.image, table[stored] / np.float32(table.max()), atol=1e-6)
 
 
+def test_a_table_longer_than_the_numbers_that_look_into_it(path):
+    tags = [(50712, 5, 300, tuple(v for k in range(300) for v in (k * 100, 1 if k != 7 else 0)), True)]
+    stored = np.tile(np.arange(6, 14, dtype=np.uint8), (24, 3, 3)).reshape(24, 24, 3)
+    raw = read_raw_file(write(path, stored, tags=tags, compression=8))
+    assert raw.image.max() == np.float32(1300 / 29900)
+
+
+@pytest.mark.parametrize("samples", [2, 5])
+def test_images_of_two_or_five_colours(path, samples):
+    stored = np.full((24, 24, samples), 0.5, np.float32)
+    extra = {"extrasamples": (0,) * (samples - 3)} if samples > 3 else {}
+    if samples == 2:
+        write(path, np.full((24, 24, 3), 0.5, np.float32))
+        changed(path, 277, 2, kind="H")
+    else:
+        write(path, stored, **extra)
+    with pytest.raises(RawError, match=r"1, 3 or 4|expected 24 x 24 x"):
+        read_raw_file(path)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32])
 def test_monochrome_is_grey(path, dtype):
     top = 1 if dtype in (np.float16, np.float32) else np.iinfo(dtype).max
