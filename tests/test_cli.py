@@ -291,7 +291,7 @@ def test_one_bad_photo_among_good_ones(capsys, folder, plain):
 def test_existing_pictures(capsys, folder, plain, monkeypatch):
     (folder / "a.jpg").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(render_files, "read_raw", None)  # it is refused before the photo is read
+        patch.setattr(render_files, "read_input", None)  # it is refused before the photo is read
         refused(capsys, folder, "render", "a.dng", match="a.jpg exists; --overwrite replaces it")
         refused(capsys, folder, "render", "a.dng", "-o", folder, match="a.jpg exists; --overwrite replaces it")
     assert run(capsys, "render", "a.dng", "--overwrite")[0] == 0
@@ -390,10 +390,11 @@ def test_bad_photos(capsys, folder, photo, match):
     refused(capsys, folder, "render", photo, match=match)
 
 
-def test_a_finished_picture_is_no_photo(capsys, folder):
+def test_a_finished_picture_is_not_replaced_by_its_rendering(capsys, folder):
     write_image(folder / "b.jpg", photo(*SIZE))
     refused(capsys, folder, "render", "b.jpg", match="itself one of the photos")
-    refused(capsys, folder, "render", "b.jpg", "--format", "png", match="b.jpg: expected a camera raw file, got a JPEG")
+    (folder / "c.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    refused(capsys, folder, "render", "c.jpg", "--format", "png", match="c.jpg: expected a whole JPEG picture, got")
 
 
 def test_a_look_is_exported_as_a_cube(capsys, folder):
@@ -653,7 +654,7 @@ def test_a_full_disk(capsys, folder, plain, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_to(capsys, folder, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setattr(render_files, "read_raw", None)  # it is refused before the photo is read
+    monkeypatch.setattr(render_files, "read_input", None)  # it is refused before the photo is read
     refused(capsys, folder, "render", "a.dng", match="a.jpg: expected a folder that can be written to")
 
 

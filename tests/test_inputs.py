@@ -114,7 +114,7 @@ def test_a_linearised_photo_may_be_carried_too(folder, tmp_path):
 def test_a_png_of_a_split_whose_json_is_missing_is_no_finished_photo(tmp_path):
     (tmp_path / "raw_images").mkdir()
     write_image(tmp_path / "raw_images/a.png", photo(16, 24), bits=16)
-    with pytest.raises(ValueError, match="or a raw PNG with its JSON at .*; found none"):
+    with pytest.raises(ValueError, match=r"or a raw PNG with its JSON at .*; found none"):
         read_input(tmp_path / "raw_images/a.png", OPTIONS)
     with pytest.raises(ValueError, match=r"none\.jpg: expected a JPEG, .* picture"):
         read_input(tmp_path / "none.jpg", OPTIONS)

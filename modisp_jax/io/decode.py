@@ -39,7 +39,7 @@ class DecodeError(Exception):
 
 def is_separate():
     """Whether files are decoded by a child here: asked for (the default) and possible (not on Windows)."""
-    can = hasattr(socket, "send_fds") and hasattr(signal, "alarm") and bool(sys.executable)
+    can = hasattr(socket, "send_fds") and hasattr(signal, "setitimer") and bool(sys.executable)
     return can and os.environ.get(SWITCH, "child") != "here" and not getattr(sys, "frozen", False)
 
 
@@ -74,7 +74,7 @@ def decode(job, path, **options):
 
 
 def _reason(code):
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGALRM, -signal.SIGPROF):
         return "decoding takes longer than its size justifies"
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return f"the decoder has crashed on it ({name})"

@@ -4,8 +4,9 @@ A request is a line of JSON ``{"job", "path", "folder", "options"}``, a reply th
 file descriptor of the array, where there is one, beside it) and the JSON: ``{"facts", "shape", "dtype"}``,
 ``{"refused": message}`` or ``{"failed": message}``. Nothing is pickled.
 
-Time is limited by the alarm clock, whose default is the end of the process, whatever C code is doing; memory by the
-kernel, so that an allocation fails. Both grow with the pixels, once the file has said how many there are.
+Time is limited by two clocks whose default is the end of the process, whatever C code is doing: one of the processor's
+time, so that a busy machine refuses nothing, and the alarm clock for what waits for ever. Memory is limited by the
+kernel, so that an allocation fails. All grow with the pixels, once the file has said how many there are.
 """
 
 import importlib
@@ -23,9 +24,11 @@ import numpy as np
 from modisp_jax.io import limits
 
 SECONDS = 8
-"""Wall-clock time for a file before its size is known; a small file needs a hundredth."""
+"""Processor time for a file before its size is known; a small file needs a hundredth."""
 SECONDS_PER_MEGAPIXEL = 4.0
 """Twenty times what LibRaw takes on two busy cores: a bound for those that hang, not a race for slow machines."""
+PATIENCE = 10
+"""Wall-clock time for each second of processor time that is allowed."""
 BYTES = 2**29
 """Memory for a file beyond that of the process, before its size is known."""
 BYTES_PER_PIXEL = 48
@@ -43,7 +46,7 @@ def main(number):
     own = _data_size()
 
     def allow(pixels):
-        signal.alarm(int(SECONDS + SECONDS_PER_MEGAPIXEL * pixels / 1e6))
+        _clocks(SECONDS + SECONDS_PER_MEGAPIXEL * pixels / 1e6)
         if own:
             _limit(own + BYTES + BYTES_PER_PIXEL * int(pixels))
 
@@ -53,10 +56,16 @@ def main(number):
         for line in requests:
             limits.grant(0)
             facts, array = _serve(json.loads(line))
-            signal.alarm(0)
+            _clocks(0)
             _reply(connection, facts, array)
             del array
             _forget()
+
+
+def _clocks(seconds):
+    """Ends this process after so many seconds of work, or ten times as many of anything; 0: never."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
 
 
 def _serve(request):

@@ -36,7 +36,8 @@ import numpy as np
 jobs.JOBS.update(
     abort=lambda path: os.abort(),
     leave=lambda path: os._exit(3),
-    hang=lambda path: time.sleep(60),
+    hang=lambda path: [0 for _ in iter(int, 1)],
+    wait=lambda path: (signal.setitimer(signal.ITIMER_REAL, 0.2), time.sleep(60)),
     greedy=lambda path: (0, np.ones(2**29)),
     mistake=lambda path: 1 // 0,
     empty=lambda path: ("two\\nlines", None),
@@ -127,6 +128,7 @@ def test_in_this_process_on_demand(photo, monkeypatch):
         ("abort", "crashed on it .SIGABRT"),
         ("leave", "crashed on it .exit code 3"),
         ("hang", "takes longer than its size justifies"),
+        ("wait", "takes longer than its size justifies"),
         ("greedy", "needs more memory"),
         ("mistake", "unexpected error ZeroDivisionError"),
         ("unknown", "unexpected error KeyError"),
