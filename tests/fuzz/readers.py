@@ -109,6 +109,32 @@ def read_target(path, _):
     return _sound(read_turned(path, 1)[0])
 
 
+def read_kept_raw(path, _):
+    """The raw that a JPEG carries, its look, and its record as options of a rendering."""
+    import jax
+
+    import modisp_jax as mj
+    from modisp_jax.inputs import with_stored
+    from tests.test_render_settings import OPTIONS
+
+    kept = mj.read_jpeg_with_raw(path)
+    with_stored(OPTIONS, kept.settings, path)
+    return _is_raw(kept.raw.image, kept.raw.illuminant, kept.raw.ccm) and _sound(*jax.tree.leaves(kept.look))
+
+
+def read_finished(path, _):
+    from modisp_jax.io.photos import read_photo
+
+    image = read_photo(path).srgb
+    return image.ndim == 3 and image.shape[-1] == 3 and _sound(image) and image.min() >= 0 and image.max() <= 1
+
+
+def read_batch(path, _):
+    from modisp_jax.batch.manifest import read_manifest
+
+    return read_manifest(path)[1] <= path.stat().st_size
+
+
 def read_settings(path, _):
     from modisp_jax.io.exif import read_settings
 
@@ -221,6 +247,9 @@ READERS = {
     "read_image": Reader(("picture", "split"), read_picture, 2.0),
     "read_turned": Reader(("picture",), read_target),
     "read_settings": Reader(("picture",), read_settings),
+    "raw in a JPEG": Reader(("container",), read_kept_raw, 3.0),
+    "read_photo": Reader(("picture", "photo", "container"), read_finished, 3.0),
+    "batch manifest": Reader(("manifest",), read_batch),
     "load_params": Reader(("params",), load_params, 2.0),
     "read_state_dict": Reader(("checkpoint",), read_checkpoint, 2.0),
     "import_torch": Reader(("checkpoint",), import_checkpoint),

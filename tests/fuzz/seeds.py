@@ -29,7 +29,7 @@ class Seed:
 
 def make_seeds(real=True):
     """All seeds; with ``real``, beginnings of real raw files too, where they are."""
-    makers = (_raws, _split, _pictures, _params, _checkpoints, _texts, _states)
+    makers = (_raws, _split, _pictures, _photos, _containers, _params, _checkpoints, _texts, _states, _manifests)
     with tempfile.TemporaryDirectory() as folder:
         seeds = [seed for make in makers for seed in make(Path(folder))]
     return seeds + (_real_raws() if real else [])
@@ -161,6 +161,70 @@ def _pictures(folder):
     return [_of("picture", file) for file in files]
 
 
+def _photos(folder):
+    """Finished photos of the kinds that only ``read_photo`` takes, and with colour profiles."""
+    from PIL import Image, features
+
+    from tests.icc_profiles import cmyk_profile, gamma_curve, grey_profile, rgb_profile
+
+    p3 = rgb_profile(((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), gamma_curve(2.2))
+    pixels = Image.fromarray((np.random.default_rng(3).random((18, 22, 3)) * 255).astype(np.uint8))
+    pixels.save(folder / "p.webp", lossless=True, icc_profile=p3)
+    pixels.save(folder / "q.webp", quality=60)
+    pixels.save(folder / "p3.jpg", icc_profile=p3)
+    pixels.save(folder / "p3.png", icc_profile=p3)
+    pixels.convert("L").save(folder / "grey.png", icc_profile=grey_profile(1.8))
+    pixels.convert("CMYK").save(folder / "cmyk.jpg", icc_profile=cmyk_profile())
+    names = ["p.webp", "q.webp", "p3.jpg", "p3.png", "grey.png", "cmyk.jpg"]
+    if features.check("avif"):
+        pixels.save(folder / "p.avif", quality=60)
+        names.append("p.avif")
+    return [_of("photo", folder / name) for name in names]
+
+
+def _containers(folder):
+    """JPEGs that carry their raw, by codec, with and without a look; and one of the published tool's kind."""
+    import jax
+
+    import modisp_jax as mj
+    from modisp_jax.fit.look import neutral_look
+    from modisp_jax.io.synthetic import write_synthetic_dng
+
+    raw = mj.read_raw(write_synthetic_dng(folder / "kept.dng", size=(32, 32)))
+    picture = np.random.default_rng(4).random((32, 32, 3)).astype(np.float32)
+    settings = {"modisp_jax": "0", "raw": "kept.dng", "params": "neutral", "edits": {"contrast": 0.5}}
+    settings |= {"white_balance": {"mode": "auto", "illuminant": [0.5, 1.0, 0.6]}, "halo_fix": 20}
+    made = [
+        mj.save_jpeg_with_raw(folder / "lossless.jpg", picture, raw, codec="lossless", settings=settings),
+        mj.save_jpeg_with_raw(folder / "curve.jpg", picture, raw, settings=settings, look=neutral_look((8, 8))),
+    ]
+    networks = mj.init_params(jax.random.key(0), mj.PipelineConfig(None, None, None, io=("raw_adapter",)))["io"]
+    adapter = networks["raw_adapter"]
+    made.append(mj.save_jpeg_with_raw(folder / "adapter.jpg", picture, raw, codec="adapter", params=adapter))
+    made.append(mj.save_published_jpeg(folder / "published.jpg", picture, raw, adapter, edits={"contrast": 1}))
+    return [_of("container", path) for path in made]
+
+
+def _manifests(folder):
+    from modisp_jax.batch.manifest import Manifest
+
+    about = {"size": 10, "mtime_ns": 5, "group": "dng", "outputs": ["a.jpg"]}
+    picture = {"a.jpg": {"size": 3, "sha256": "0" * 64, "mtime_ns": 7}}
+    with Manifest(folder) as manifest:
+        manifest.add(
+            {"modisp_batch": 1, "settings": {"params": "neutral"}},
+            {"run": 1, "time": 1.5, "workers": "1 process", "jax": "0", "host": "a", "pid": 1},
+            {"plan": "/a.dng"} | about,
+            {"plan": "/b.dng"} | about | {"outputs": ["b.jpg"]},
+            {"start": "/a.dng", "run": 1, "by": "process 2"},
+            {"done": "/a.dng", "seconds": 0.5, "outputs": picture},
+            {"failed": "/b.dng", "reason": "b.dng: expected another"},
+            {"end": 1, "done": 1, "failed": 1},
+        )
+        path = manifest.path
+    return [_of("manifest", path)]
+
+
 def _init(config):
     import jax
 
@@ -206,19 +270,19 @@ def published(params, table):
 
 def _checkpoints(folder):
     """Published layouts in miniature, but photofinishing, which has one size."""
-    from modisp_jax import PhotofinishConfig, PipelineConfig, torch_import
+    from modisp_jax import PhotofinishConfig, PipelineConfig, torch_import, torch_tables
     from modisp_jax.config import NAFNetConfig
     from modisp_jax.ops.lut import identity_chroma_lut
     from tests.torch_files import Storage, tensor, write_checkpoint, write_legacy
 
-    tiny, tables = _tiny_params(), torch_import.AWB_TABLES
-    files = {"nafnet": published(tiny["denoise"], torch_import._nafnet_table(NAFNetConfig(2, (1,), 1, (1,))))}
+    tiny, tables = _tiny_params(), torch_tables.AWB_TABLES
+    files = {"nafnet": published(tiny["denoise"], torch_tables.nafnet_table(NAFNetConfig(2, (1,), 1, (1,))))}
     for name in ("preference", "camera_specific"):
         files[name] = published(tiny["awb"][name], tables[name]())
     config = PhotofinishConfig(rgb_lut=True, chroma_lut_axes="crcb")
     finish = _init(PipelineConfig(None, config, None))["photofinish"]
     mesh = {torch_import.MESH: np.asarray(BACK["chroma_lut"](identity_chroma_lut()), np.float32)}
-    files["finish"] = published(finish, torch_import._photofinish_table(config)) | mesh
+    files["finish"] = published(finish, torch_tables.photofinish_table(config)) | mesh
     numbers = np.arange(24, dtype=np.float32)
     files["views"] = {"a": tensor(Storage(numbers), 0, (4, 6), (6, 1)), "b": tensor(Storage(numbers), 1, (3,), (2,))}
     old = write_legacy(folder / "old.pth", files["nafnet"])
