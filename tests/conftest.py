@@ -1,15 +1,33 @@
 """Fixtures shared by all tests: the reference material, and a CPU-only, warning-free JAX."""
 
+import gc
 import os
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MODISP_CACHE_DIR"] = ""  # what is tested here is compiled here
 
+import jax
 import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_programs_left():
+    """After each module the programs that it compiled go: kept for the whole run, they fill gigabytes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+
+
+@pytest.fixture
+def quick():
+    """What the package compiles is not optimised: for programs that run a few times. See also samples.quick_jit."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

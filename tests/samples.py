@@ -1,7 +1,9 @@
 """Small deterministic inputs that tests share."""
 
+import functools
 import zlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +13,14 @@ from modisp_jax.tree import flatten, unflatten
 
 TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(), NAFNetConfig(2, (1,), 1, (1,)))
 """A pipeline whose restoration networks compile and run fast; photofinishing has no smaller size."""
+
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+)
+"""``jax.jit`` for large programs that run a few times: the same operations, their loops not optimised.
+
+The gradient of photofinishing's networks then compiles in 13 seconds of CPU time instead of 78.
+"""
 
 _TINY_FLOATS = [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-8]
 _HUGE_FLOATS = [1e4, -1e4, 1e20, -1e20, 3.4028235e38, -3.4028235e38]

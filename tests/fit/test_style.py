@@ -20,7 +20,7 @@ from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import _chosen, bake, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
 from modisp_jax.tree import flatten
-from tests.samples import photo, raw
+from tests.samples import photo, quick_jit, raw
 
 SIZE = (24, 32)
 CONFIG = FitStyleConfig(size=SIZE, batch=2, validate_every=2, shift_start=False)
@@ -74,6 +74,7 @@ def same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
     config = dataclasses.replace(CONFIG, shift_start=True, curvature=1.0)
     fitted = fit(params, steps=0, rgb_lut=True, config=config)
@@ -94,11 +95,13 @@ def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
         np.testing.assert_allclose(leaf, flatten(start)[name], atol=2e-2, err_msg=name)
 
 
-@pytest.mark.slow  # the networks' gradient takes a minute to compile
-def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path):
+@pytest.mark.slow
+def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "_step", quick_jit(style._step, static_argnames=("steps", "rules", "config")))
     losses = []
     config = dataclasses.replace(CONFIG, augmentation=Augmentation((1.0, 1.0), False, 0.0, 0.0), towards_start=0.0)
-    options = {"stages": ("photofinish",), "steps": 12, "validation": 0.0, "config": config}
+    # The last two stages' networks: their gradient compiles fast. That of all: tests/test_losses, train/test_main.
+    options = {"stages": ("chroma", "gamma"), "steps": 12, "validation": 0.0, "config": config}
     fitted = fit(params, PAIRS[:2], progress=lambda record: losses.append(record["loss"]), **options)
     assert losses[-1] < losses[0]
     assert fitted.score > fitted.history[0]["score"]

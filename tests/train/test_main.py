@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
@@ -78,14 +77,6 @@ def put_back(monkeypatch):
     """What the tests' config changes for all."""
     monkeypatch.setitem(denoise.DENOISERS, "lite", denoise.DENOISERS["lite"])
     monkeypatch.setattr(denoise.Validation, "SPEEDS", denoise.Validation.SPEEDS)
-
-
-@pytest.fixture
-def quick():
-    """Programs that run a few times only need not be optimised."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
