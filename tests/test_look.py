@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.config import AWB_NETWORKS, GRID_INPUTS, PUBLISHED_HALO_FIX
+from modisp_jax.config import AWB_NETWORKS, GRID_INPUTS, IO_NETWORKS, PUBLISHED_HALO_FIX
 from modisp_jax.look import finish_by_networks
 from modisp_jax.nets.photofinish import GRID_DEPTH, GuideNet
 from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
@@ -61,7 +61,7 @@ def test_an_untrained_guide_tells_pixels_apart(params):
 def test_what_starts_at_zero_exists():
     """In the configurations together: a grid network's name says which input it is for."""
     variants = [mj.PipelineConfig(photofinish=mj.PhotofinishConfig(grid_input=side)) for side in GRID_INPUTS]
-    variants.append(mj.PipelineConfig(None, None, None, awb=AWB_NETWORKS))
+    variants.append(mj.PipelineConfig(None, None, None, awb=AWB_NETWORKS, io=IO_NETWORKS))
     names = {name for variant in variants for name in param_shapes(variant) if name.endswith("/kernel")}
     assert {f"{layer}/kernel" for layer in STARTS_AT_ZERO} < names
 
