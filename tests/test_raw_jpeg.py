@@ -26,6 +26,7 @@ from modisp_jax.io.jpeg_segments import end_of_jpeg, header_segments
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.published_raw_jpeg import find_published
 from modisp_jax.io.raw_container import attach, find_member, make_member
+from tests.browser import needs_chromium, screenshot
 from tests.io.test_raw import CM, NEUTRAL
 from tests.io.test_raw_container import exif_with_thumbnail
 from tests.samples import photo, raw
@@ -204,6 +205,24 @@ def test_a_file_that_exiftool_has_edited_keeps_its_raw(tmp_path, file):
     exiftool("-overwrite_original", "-all=", "-trailer:all=", path)
     with pytest.raises(ValueError, match="expected a JPEG that carries a raw, got one without"):
         mj.read_jpeg_with_raw(path)
+
+
+@pytest.mark.skipif(shutil.which("identify") is None, reason="no ImageMagick in PATH")
+def test_imagemagick_opens_it_and_says_nothing(tmp_path, file):
+    said = subprocess.run(["identify", "-verbose", f"{file}"], capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    for expected in ("JPEG", "48x64", "exif:Software: modisp_jax"):
+        assert expected in said.stdout
+    made = subprocess.run(["convert", file, tmp_path / "a.png"], capture_output=True, text=True, check=True)
+    assert made.stderr == ""
+    np.testing.assert_allclose(read_image(tmp_path / "a.png"), read_image(file), atol=2.5 / 255)  # another decoder
+
+
+@needs_chromium
+def test_a_browser_shows_it(tmp_path, file):
+    (tmp_path / "page.html").write_text(f'<body style="margin:0"><img src="{file.as_uri()}">')
+    pixels = read_image(screenshot(tmp_path / "page.html", tmp_path / "shown.png"))
+    np.testing.assert_allclose(pixels[:64, :48], read_image(file), atol=4 / 255)
 
 
 def test_tifffile_reads_exif_and_index_as_tiffs(file):

@@ -18,6 +18,7 @@ EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x8769, 0x8825, 0xA005
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 USER_COMMENT = 0x9286
 _YCBCR_POSITIONING = 0x0213
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _UNDEFINED = (0x8828, 0x9000, 0x9101, 0x927C, 0x9286, 0xA000, 0xA300, 0xA301, 0xA302, 0xA30B)
 _SIGNED = (0x9201, 0x9203, 0x9204)
 _ASCII = b"ASCII\0\0\0"
@@ -196,9 +197,13 @@ def _rational(value):
 
 def complete_exif(exif, size):
     """Adds what Exif 2.32 requires of a JPEG of ``size`` (height, width) in sRGB, where it is missing."""
-    required = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0xA001: 1, 0xA002: size[1], 0xA003: size[0]}
+    required = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0xA000: b"0100"}  # Exif, components, FlashPix
+    required |= {0xA001: 1, 0xA002: size[1], 0xA003: size[0]}
     camera = exif.get_ifd(EXIF_IFD)
     camera.update({code: value for code, value in required.items() if code not in camera})
+    for code, value in ((_X_RESOLUTION, 72), (_Y_RESOLUTION, 72), (_RESOLUTION_UNIT, 2)):  # what unknown counts as
+        if code not in exif:
+            exif[code] = value
     exif[_YCBCR_POSITIONING] = 1  # centred
 
 
