@@ -39,7 +39,7 @@ def read_input(path, options):
       ValueError: as :func:`modisp_jax.read_raw` and :func:`modisp_jax.read_photo_as_raw` do.
     """
     path = Path(path)
-    if path.suffix.lower() not in FINISHED or _is_of_a_split(path):
+    if path.suffix.lower() not in FINISHED or is_of_a_split(path):
         return Input(read_raw(path, demosaic=options.demosaic), {}, None)
     kept = read_raw_of_jpeg(path, demosaic=options.demosaic)
     if kept is not None:
@@ -49,7 +49,7 @@ def read_input(path, options):
     return Input(read_photo_as_raw(path, method=options.linearize, params=params), {}, options.linearize)
 
 
-def _is_of_a_split(path):
+def is_of_a_split(path):
     """Whether a PNG is demosaiced raw in the S24 layout, or lies where only its JSON is missing."""
     is_png = path.suffix.lower() == ".png"
     return is_png and (path.parent.name.endswith("raw_images") or find_s24_json(path) is not None)
