@@ -29,7 +29,7 @@ KEYS = ("modisp_style", "description", "mix", "edits")
 
 @dataclasses.dataclass(frozen=True)
 class StyleFile:
-    """What a style file, or ``vivid=0.7,mono=0.3``, says."""
+    """What a style file, or ``vivid=0.7:chroma=0.2,mono=0.3``, says."""
 
     mix: tuple[tuple[str, float, dict], ...] = ()
     """(style's name or path, weight, weights of single stages) of each style; empty: as without a style."""

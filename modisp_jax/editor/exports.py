@@ -71,6 +71,14 @@ class Exports:
         """Where the pictures of a photo go."""
         return self.folder or (self._fallback if photo.uploaded else photo.path.parent)
 
+    def command(self, photo, settings, export):
+        """The line that makes the same file as exporting a photo would, were its name free."""
+        place = self.folder_of(photo) / (photo.path.stem + EXPORT_FORMATS[export.format])
+        return shown(command_text(command_of(photo.path, settings, output=place, **self._common(photo, export))))
+
+    def _common(self, photo, export):
+        return {"making": self._library.making, "export": export, "finished": photo.kind == FINAL}
+
     def start(self, photos, export):
         """Begins a job: ``photos`` are (photo, settings in normal form) each; returns the :class:`ExportJob`."""
         job = ExportJob(secrets.token_urlsafe(9), list(photos), export)
@@ -164,7 +172,7 @@ class Exports:
         hidden = Path(tempfile.mkdtemp(prefix=".modisp-export-", dir=folder))
         try:
             target = hidden / (photo.path.stem + suffix)
-            common = {"making": self._library.making, "export": job.export, "finished": photo.kind == FINAL}
+            common = self._common(photo, job.export)
             session = open_session(options_of(settings, output=target, **common))
             raised = []
             task = Job(photo.path, {"": target}, photo.path.stem, False)

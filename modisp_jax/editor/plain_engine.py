@@ -18,6 +18,10 @@ from modisp_jax.types import Raw
 PROXY_SIDE = 512
 
 
+class Cancelled(Exception):
+    pass
+
+
 class Frame(NamedTuple):
     pixels: Any
     exact: bool
@@ -61,7 +65,8 @@ class Darkroom:
         self.orientation = raw.metadata.orientation
         self.size = self.full if self.orientation < 5 else self.full[::-1]
 
-    def render(self, settings, view, quality):
+    def render(self, settings, view, quality, cancelled=None):
+        del quality, cancelled
         start = time.perf_counter()
         options = options_of(settings)
         raw, light, note = set_light(self.raw, options)

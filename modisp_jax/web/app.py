@@ -11,18 +11,18 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.exceptions import HTTPException
 
 from modisp_jax import __version__
+from modisp_jax.checkpoints import BUILT_IN, STYLES
 from modisp_jax.describe import explain
 from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
 from modisp_jax.editor.exports import Exports
-from modisp_jax.editor.facts import FINAL
 from modisp_jax.editor.library import Library, TooLarge
+from modisp_jax.editor.plain_engine import PROXY_SIDE, Cancelled
 from modisp_jax.editor.settings import (
     EXPORT_CODECS,
     EXPORT_FORMATS,
+    Export,
     check_export,
     check_settings,
-    command_of,
-    command_text,
     picked_illuminant,
     read_style,
     write_style,
@@ -38,6 +38,8 @@ from modisp_jax.web.views import check_view, fraction, member, whole
 
 PICK_RADIUS = 0.004
 """Of the eyedropper, as a share of the picture's long side, where the page names none."""
+DEFAULT_STYLE = STYLES[0]
+"""What settings without a mix stand for, where ``--params`` names no file."""
 LONGEST_CLIENT = 64
 LONGEST_DESCRIPTION = 500
 EXPORT_KEYS = ("format", "quality", "bits", "embed_raw", "raw_codec", "raw_quality")
@@ -120,6 +122,8 @@ def _add_photos(app, editor):
             "styles": style_controls(),
             "edits": edit_controls(),
             "white_balance": light_controls(library.making.modes),
+            "default_style": DEFAULT_STYLE if library.making.params in BUILT_IN[:-1] else None,
+            "proxy": PROXY_SIDE,
             "stages": {},
             "export": {
                 "folder": None if editor.exports.folder is None else shown(editor.exports.folder),
@@ -164,7 +168,8 @@ def _add_photos(app, editor):
     @app.post("/api/photos/{id}/settings")
     async def settings(id: str, request: Request):
         body = await read_object(request, ("settings",))
-        return await asyncio.to_thread(library.set_settings, id, body.get("settings", {}))
+        checked = await asyncio.to_thread(library.set_settings, id, body.get("settings", {}))
+        return {"settings": checked, "command": editor.exports.command(library.get(id), checked, Export())}
 
 
 def _add_frames(app, editor):
@@ -197,7 +202,17 @@ def _add_frames(app, editor):
         def submit(run):
             return queue.submit_newest(client, seq, run)
 
-        found = await in_room(id, lambda room: room.render(settings, view, quality), submit)
+        # An exact frame takes long, and whoever waits for it has gone on by then; live ones are always finished, or
+        # a steady hand on a slider would see none.
+        cancelled = (lambda: queue.is_overtaken(client, seq)) if quality == "exact" else None
+
+        def work(room):
+            try:
+                return room.render(settings, view, quality, cancelled)
+            except Cancelled:
+                raise Stale from None
+
+        found = await in_room(id, work, submit)
         data = await asyncio.to_thread(encode_frame, found, seq, encoding)
         return Response(data, media_type="application/octet-stream")
 
@@ -265,9 +280,7 @@ def _add_exports(app, editor):
         choice = check_export({name: body[name] for name in EXPORT_KEYS if name in body})
         photo = await asyncio.to_thread(library.get, id)
         settings = check_settings(body.get("settings", {}), library.making.modes)
-        place = exports.folder_of(photo) / (photo.path.stem + EXPORT_FORMATS[choice.format])
-        common = {"making": library.making, "export": choice, "finished": photo.kind == FINAL}
-        return {"command": shown(command_text(command_of(photo.path, settings, output=place, **common)))}
+        return {"command": exports.command(photo, settings, choice)}
 
     @app.get("/api/export/{id}")
     def job(id: str):

@@ -19,11 +19,11 @@ TYPES = {
 
 
 def page_files(folder=STATIC):
-    """{path of the address: (file, MIME type)} of all that the page consists of."""
+    """{path of the address: (file, MIME type)} of all that the page consists of; the folder's index.html is ``/``."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink() and path.suffix in TYPES:
-            found["/" + path.relative_to(folder).as_posix()] = (path, TYPES[path.suffix])
-    if "/index.html" in found:
-        found["/"] = found["/index.html"]
+            found["/static/" + path.relative_to(folder).as_posix()] = (path, TYPES[path.suffix])
+    if "/static/index.html" in found:
+        found["/"] = found["/static/index.html"]
     return found

@@ -19,7 +19,8 @@ def encode_frame(frame, seq, encoding):
         "clipped": {name: float(share) for name, share in frame.clipped.items()},
         "light": frame.light,
         "note": frame.note,
-        "auto_exposure": float(frame.auto_exposure),
+        "auto_exposure": None if frame.auto_exposure is None else float(frame.auto_exposure),
+        "range": None if getattr(frame, "range", None) is None else [float(end) for end in frame.range],
         "timings": {name: round(float(ms), 2) for name, ms in frame.timings.items()},
         "mime": MIME[encoding],
     }

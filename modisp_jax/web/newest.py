@@ -38,6 +38,10 @@ class NewestWins:
                 self._latest.popitem(last=False)
             return self._put(("client", client), work)
 
+    def is_overtaken(self, client, number):
+        """Whether a request of ``client`` with a larger number has come."""
+        return self._latest.get(client, number) > number
+
     def _put(self, key, work):
         future = concurrent.futures.Future()
         with self._ready:
