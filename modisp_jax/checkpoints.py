@@ -84,7 +84,7 @@ def load_params(source="default", *, style=None):
         that denoiser with the style natural; ``"default"``, the lite one, or, in an installation without weights,
         what it has, else ``"neutral"``; ``"neutral"``, untrained and without restoration.
       style: name of a style (see :func:`list_styles`), ``"neutral"`` or a path; its photofinishing and enhancement
-        replace those of ``source``. Or a mix of them: ``"vivid=0.7,mono=0.3"``, or a style file (.json, see
+        replace those of ``source``. Or a mix of them: ``"vivid=0.7:chroma=0.2,mono=0.3"``, or a style file (.json, see
         :mod:`modisp_jax.style_file`; its edits are the caller's to apply). The enhancement is then the heaviest
         style's.
 

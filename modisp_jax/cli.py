@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | batch | eval | styles | bench | fit | export-cube | info | import-torch``.
+"""The command line: ``modisp render | edit | batch | eval | styles | bench | fit | export-cube | info | import-torch``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -276,8 +276,40 @@ def export_cube(
     return export_cube.export_cube(photo, output, params=params, style=style, nodes=nodes, encoding=encoding)
 
 
+def edit(
+    photos: Positional[tuple[Path, ...]] = (),
+    /,
+    *,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None,
+    params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    awb: Annotated[Path | None, arg(metavar="FILE")] = None,
+    port: int = 0,
+    browser: bool = True,
+) -> int:
+    """Edit photos in the browser: every stage under a slider.
+
+    Serves a page to this machine alone, prints its address and opens the browser. Ctrl-C ends it.
+
+    Args:
+        photos: Photos of any kind that render takes, and folders of such. More are opened or dropped in the page.
+        output: Folder for exported pictures. Default: beside each photo.
+        params: Parameter set, as for render.
+        awb: Parameter file with white-balance networks.
+        port: Port of this machine to listen on; 0 takes one that is free.
+        browser: Open the browser.
+    """
+    try:
+        from modisp_jax.web import start
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette"):
+            raise
+        raise ValueError(f"edit: needs {error.name}, which is not installed: pip install 'modisp_jax[web]'") from None
+    return start.edit(photos, output=output, params=params, awb=awb, port=port, browser=browser)
+
+
 COMMANDS = {
     "render": render,
+    "edit": edit,
     "batch": batch,
     "eval": evaluate,
     "styles": styles,

@@ -1,6 +1,7 @@
 """Groups of options that commands share, as dataclasses that tyro reads; nothing heavy is imported."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -81,6 +82,8 @@ class WhiteBalanceOptions:
     """Colour temperature of the light, 1800 to 10000; the matrix follows it."""
     tint: Slider = None
     """Tint of the light, -100 to 100, positive greener: the picture becomes more magenta."""
+    illuminant: Annotated[tuple[float, float, float] | None, arg(metavar="R G B", help_behavior_hint="")] = None
+    """The light as the camera's RGB of something grey, any scale, instead of all these."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,7 @@ class RenderingOptions:
     """Parameter set: default, lite or base (the denoiser), neutral (untrained), or a parameter file."""
     style: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """Style: natural, vivid, warm, moody, mono, a parameter file, a style file (.json), or a mix such as
-    vivid=0.7,mono=0.3; all renders a picture in each."""
+    vivid=0.7,mono=0.3, with weights of single stages vivid=0.7:chroma=0.2,mono=0.3; all renders a picture in each."""
     operators: Literal["smooth", "published"] = "smooth"
     """What the edits do: our operators, or the published ones."""
     clipped_highlights: Literal["neutral", "clip"] = "neutral"
@@ -136,7 +139,12 @@ LIGHT_RANGES = {"cct": (1800.0, 10000.0), "tint": (-100.0, 100.0)}
 
 
 def check_light(light):
-    """Raises ``ValueError`` unless temperature and tint, where given, are what the sliders have."""
+    """Raises ``ValueError`` unless temperature and tint, where given, are what the sliders have; likewise the light."""
+    if light.illuminant is not None:
+        if not all(math.isfinite(value) and value > 0 for value in light.illuminant):
+            raise ValueError(f"--illuminant: expected three positive numbers, got {light.illuminant}")
+        if (light.white_balance, light.cct, light.tint) != (None, None, None):
+            raise ValueError("--illuminant: expected no --white-balance, --cct or --tint beside it")
     for name, (low, high) in LIGHT_RANGES.items():
         value = getattr(light, name)
         if value is not None and not low <= value <= high:

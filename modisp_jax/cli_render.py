@@ -131,7 +131,7 @@ def _render_options(rendering, edits, strengths, light, *, output, overwrite, sm
     """The options of both commands, checked, as the renderer takes them."""
     _check(rendering, light)
     edits = given_edits(edits, strengths)
-    from modisp_jax.render_files import RenderOptions
+    from modisp_jax.render_files import PICKED, RenderOptions
 
     return RenderOptions(
         output=output,
@@ -162,4 +162,5 @@ def _render_options(rendering, edits, strengths, light, *, output, overwrite, sm
         networks=rendering.networks,
         stored_settings=rendering.stored_settings,
         overwrite=overwrite,
+        light=None if light.illuminant is None else (PICKED, light.illuminant),
     )

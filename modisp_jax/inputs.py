@@ -10,9 +10,11 @@ from typing import NamedTuple
 from modisp_jax.checkpoints import BUILT_IN, STYLES, load_params
 from modisp_jax.io.s24 import find_s24_json
 from modisp_jax.linearization import read_photo_as_raw
+from modisp_jax.mix import STAGE_NAMES
 from modisp_jax.raw import read_raw
 from modisp_jax.raw_jpeg import read_raw_of_jpeg
 from modisp_jax.render_settings import checked_edits
+from modisp_jax.style_file import mix_text
 from modisp_jax.types import Raw
 
 FINISHED = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".hif")
@@ -39,7 +41,7 @@ def read_input(path, options):
       ValueError: as :func:`modisp_jax.read_raw` and :func:`modisp_jax.read_photo_as_raw` do.
     """
     path = Path(path)
-    if path.suffix.lower() not in FINISHED or _is_of_a_split(path):
+    if path.suffix.lower() not in FINISHED or is_of_a_split(path):
         return Input(read_raw(path, demosaic=options.demosaic), {}, None)
     kept = read_raw_of_jpeg(path, demosaic=options.demosaic)
     if kept is not None:
@@ -49,7 +51,7 @@ def read_input(path, options):
     return Input(read_photo_as_raw(path, method=options.linearize, params=params), {}, options.linearize)
 
 
-def _is_of_a_split(path):
+def is_of_a_split(path):
     """Whether a PNG is demosaiced raw in the S24 layout, or lies where only its JSON is missing."""
     is_png = path.suffix.lower() == ".png"
     return is_png and (path.parent.name.endswith("raw_images") or find_s24_json(path) is not None)
@@ -98,7 +100,7 @@ def with_stored(options, settings, place):
             found[name] = settings.get(name, default)
     if not options.halo_fix and settings.get("halo_fix") is not None:
         found |= {"halo_fix": True, "halo_iterations": _iterations(settings["halo_fix"], place)}
-    if options.white_balance is None:
+    if options.white_balance is None and options.light is None:
         found["light"] = _light(settings.get("white_balance"), place)
     return dataclasses.replace(options, **found)
 
@@ -112,12 +114,24 @@ def _style(settings, place):
         is_edits_alone = isinstance(style, str) and style.split(" sha256:")[0].endswith(".json")
         return None if is_edits_alone else _source(style, (*STYLES, "neutral"), place, "--style")
     try:
-        parts = [(_source(name, STYLES, place, "--style"), float(weight), own) for name, weight, own in mix]
+        names = (*STYLES, "neutral")
+        parts = [(_source(name, names, place, "--style"), _weight(weight), _own(own)) for name, weight, own in mix]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: expected the styles that were mixed, got {mix!r} ({error})") from None
-    if any(own for _, _, own in parts):
-        raise ValueError(f"{place}: was made with a mix stage by stage, {style}; give it by --style")
-    return ",".join(f"{name}={weight:.9g}" for name, weight, _ in parts)
+    return mix_text(parts) or None
+
+
+def _own(weights):
+    """Weights of single stages: of what there is, or they would be read as something else."""
+    if not isinstance(weights, dict) or not set(weights) <= set(STAGE_NAMES):
+        raise ValueError(f"expected weights of {', '.join(STAGE_NAMES)}")
+    return {name: _weight(value) for name, value in weights.items()}
+
+
+def _weight(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        raise ValueError("expected weights that are finite numbers >= 0")
+    return float(value)
 
 
 def _source(named, names, place, option):

@@ -42,6 +42,9 @@ from modisp_jax.types import Raw
 
 SCENE = "modisp_scene"
 
+PICKED = "picked"
+"""The mode of a light that is given as camera RGB."""
+
 EVERY_STYLE = "all"
 """What ``--style`` takes for a picture in each style."""
 
@@ -79,7 +82,7 @@ class RenderOptions:
     stored_settings: bool
     overwrite: bool
     light: tuple | None = None
-    """(mode, camera RGB of white) as a picture's record has it; not of the command line."""
+    """(mode, camera RGB of white): a picture's record has it, or, with :data:`PICKED`, the command line."""
 
 
 FAILURES = (ValueError, OSError, MemoryError, jax.errors.JaxRuntimeError)

@@ -17,10 +17,11 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 from modisp_jax.io.images import replacing
-from modisp_jax.io.json_text import read_json
+from modisp_jax.io.json_text import parse_json, read_json
 
 VERSION = 1
 KEYS = ("modisp_style", "description", "mix", "edits")
@@ -28,7 +29,7 @@ KEYS = ("modisp_style", "description", "mix", "edits")
 
 @dataclasses.dataclass(frozen=True)
 class StyleFile:
-    """What a style file, or ``vivid=0.7,mono=0.3``, says."""
+    """What a style file, or ``vivid=0.7:chroma=0.2,mono=0.3``, says."""
 
     mix: tuple[tuple[str, float, dict], ...] = ()
     """(style's name or path, weight, weights of single stages) of each style; empty: as without a style."""
@@ -38,21 +39,42 @@ class StyleFile:
     """In a few words."""
 
 
+_NUMBER = r"[^=:,]+"
+_PART = re.compile(rf"(?P<name>.+?)=(?P<weight>{_NUMBER})(?P<own>(:[a-z_]+={_NUMBER})*)")
+
+
 def parse_mix(text):
-    """Reads ``vivid=0.7,mono=0.3``, a mix in one word; None where ``text`` is no such thing but one style."""
+    """Reads ``vivid=0.7:chroma=0.2,mono=0.3``, a mix in one word; None where ``text`` is no such thing but one style.
+
+    After a style's weight may follow those of single stages.
+    """
     if "=" not in text:
         return None
-    mix = []
-    for part in text.split(","):
-        name, _, weight = part.rpartition("=")
-        try:
-            weight = _weight(float(weight))
-        except ValueError:
-            weight = None
-        if not name or weight is None:
-            raise ValueError(f"style {text!r}: expected a mix such as vivid=0.7,mono=0.3, got {part!r}")
-        mix.append((name, weight, {}))
-    return StyleFile(tuple(mix))
+    return StyleFile(tuple(_parse_part(part, text) for part in text.split(",")))
+
+
+def _parse_part(part, text):
+    found = _PART.fullmatch(part)
+    try:
+        own = dict(pair.split("=") for pair in found["own"].split(":")[1:])
+        return found["name"], _weight(float(found["weight"])), {name: _weight(float(w)) for name, w in own.items()}
+    except (TypeError, ValueError):  # TypeError: no match
+        raise ValueError(
+            f"style {text!r}: expected a mix such as vivid=0.7,mono=0.3 or vivid=0.7:chroma=0.2,mono=0.3, got {part!r}"
+        ) from None
+
+
+def mix_text(mix):
+    """A mix, as ``StyleFile.mix`` has it, in one word, for :func:`parse_mix`: the same weights to the last bit."""
+    return ",".join(
+        f"{name}={number_text(weight)}" + "".join(f":{stage}={number_text(w)}" for stage, w in own.items())
+        for name, weight, own in mix
+    )
+
+
+def number_text(value):
+    """The shortest text of a number that reads as the same number."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def read_style_file(path):
@@ -74,16 +96,35 @@ def read_style_file(path):
         raise ValueError(f"{path}: {error}") from None
 
 
-def write_style_file(path, style):
-    """Writes a :class:`StyleFile`, whole or not at all; paths of parameter files are kept as they are."""
+def parse_style(text):
+    """Reads a style file's text, of whatever origin; its styles are taken for names, and no file is looked for.
+
+    Raises:
+      ValueError: as :func:`read_style_file` does.
+    """
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"expected a style file in JSON, got: {error}") from None
+    return _parse(found, None)
+
+
+def style_text(style):
+    """A :class:`StyleFile` as the text of a style file; paths of parameter files are kept as they are."""
     mix = [
         {"style": name, "weight": weight, **({"weights": weights} if weights else {})}
         for name, weight, weights in style.mix
     ]
     content = {"modisp_style": VERSION, "description": style.description, "mix": mix, "edits": style.edits}
-    _parse(content, Path())
+    _parse(content, None)
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def write_style_file(path, style):
+    """Writes a :class:`StyleFile`, whole or not at all, as :func:`style_text` has it."""
+    text = style_text(style)
     with replacing(path, error=ValueError) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _parse(found, folder):
@@ -107,7 +148,9 @@ def _entry(entry, folder):
     if not isinstance(weights, dict):
         raise ValueError(f"mix, weights: expected stages and numbers, got {weights!r}")
     source = entry["style"]
-    if (folder / source).is_file():  # else a style's name, or a file that is missed when it is loaded
+    if (
+        folder is not None and (folder / source).is_file()
+    ):  # else a style's name, or a file that is missed when it is loaded
         source = str(folder / source)
     return source, _weight(entry.get("weight", 1.0)), {name: _weight(value) for name, value in weights.items()}
 

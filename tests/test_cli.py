@@ -38,7 +38,7 @@ from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "batch", "eval", "styles", "bench", "fit", "export-cube", "info", "import-torch")
+COMMANDS = ("render", "edit", "batch", "eval", "styles", "bench", "fit", "export-cube", "info", "import-torch")
 NO_EDITS = as_edits({}, 1)
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")
@@ -344,6 +344,8 @@ def test_two_photos_of_one_name(capsys, folder):
         (["--sharpening", -1], "--sharpening: expected 0 to 50, got -1.0"),
         (["--cct", 1000], "--cct: expected 1800 to 10000, got 1000.0"),
         (["--tint", "nan"], "--tint: expected -100 to 100, got nan"),
+        (["--illuminant", 1, 0, 1], "--illuminant: expected three positive numbers"),
+        (["--illuminant", 1, 1, 1, "--cct", 5000], "--illuminant: expected no --white-balance, --cct or --tint"),
         (["--halo-iterations", 0], "--halo-iterations: expected at least 1, got 0"),
         (["--crop", 0, 0, 2, 1], "crop: expected"),
         (["--strength.gain", 2], "--strength.gain: expected 0 to 1, got 2.0"),

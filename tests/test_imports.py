@@ -49,16 +49,18 @@ ROOMS = (
     ("inputs", "outputs"),
     ("render_files",),
     ("batch",),
+    ("editor",),
     ("evaluate", "contact_sheet", "export_cube", "fit_files"),
     ("cli_options",),
     ("cli_render",),
-    ("cli", "web"),
+    ("web",),
+    ("cli",),
     ("train",),
     ("benchmarks",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
-ONLY_IN = {"flax": "nets"}
+ONLY_IN = {"flax": "nets", "fastapi": "web", "starlette": "web", "uvicorn": "web"}
 """Libraries that one room alone may import."""
 NOT_IN_IO = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "torch"}
 """io is NumPy only."""

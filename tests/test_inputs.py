@@ -14,6 +14,7 @@ from modisp_jax.io.exif import read_settings
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.render_settings import record, set_light
+from modisp_jax.style_file import StyleFile, write_style_file
 from tests.samples import photo
 from tests.test_render_settings import OPTIONS
 
@@ -136,6 +137,25 @@ def test_a_record_survives_its_way_through_a_file():
     assert with_stored(OPTIONS, stored, PLACE) == options
 
 
+def test_a_mix_stage_by_stage_survives_its_way_through_a_file(tmp_path):
+    """Given in one word or by a style file, which is not looked for again."""
+    mix = "vivid=0.7:chroma=0.2:gamma=0,mono=0.30000000000000004"
+    stored = json.loads(json.dumps(record(dataclasses.replace(OPTIONS, style=mix), Path("a.dng"), {})))
+    assert with_stored(OPTIONS, stored, PLACE).style == mix
+    file = tmp_path / "mine.json"
+    write_style_file(
+        file, StyleFile((("vivid", 0.7, {"chroma": 0.2, "gamma": 0.0}), ("mono", 0.30000000000000004, {})))
+    )
+    stored = json.loads(json.dumps(record(dataclasses.replace(OPTIONS, style=str(file)), Path("a.dng"), {})))
+    assert with_stored(OPTIONS, stored, PLACE).style == mix
+
+
+def test_a_light_that_is_given_goes_before_the_stored_one():
+    stored = MADE | {"white_balance": {"mode": "auto", "illuminant": [0.5, 1.0, 0.6]}}
+    given = dataclasses.replace(OPTIONS, light=("picked", (0.4, 1.0, 0.7)))
+    assert with_stored(given, stored, PLACE).light == given.light
+
+
 def test_the_stored_light_is_set():
     stored = MADE | {"white_balance": {"mode": "auto", "illuminant": [0.5, 1.0, 0.6]}}
     options = with_stored(OPTIONS, stored, PLACE)
@@ -164,7 +184,9 @@ def test_files_beside_the_picture_are_found_by_their_contents(tmp_path):
         ({"params": "/etc/passwd sha256:"}, "was made with"),
         ({"style": ["a"]}, "was made with"),
         ({"style": "m.json", "mix": [["vivid"]]}, "expected the styles that were mixed"),
-        ({"style": "m.json", "mix": [["vivid", 1, {"gain": 0}]]}, "a mix stage by stage"),
+        ({"style": "m.json", "mix": [["vivid", 1, {"gain=0,/etc/passwd": 0}]]}, "expected weights of gain, gtm"),
+        ({"style": "m.json", "mix": [["vivid", 1, {"gain": "0,/etc/passwd=1"}]]}, "finite numbers >= 0"),
+        ({"style": "m.json", "mix": [["vivid", -1, {}]]}, "finite numbers >= 0"),
         ({"edits": {"contrast": 7}}, "edits: contrast: expected -1 to 1, got 7"),
         ({"edits": {"nothing": 0}}, "edits: expected names of"),
         ({"edits": [1]}, "edits: expected names and values"),

@@ -5,11 +5,24 @@ import json
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import modisp_jax as mj
 from modisp_jax import checkpoints
-from modisp_jax.style_file import StyleFile, parse_mix, read_style_file, write_style_file
+from modisp_jax.style_file import (
+    StyleFile,
+    mix_text,
+    parse_mix,
+    parse_style,
+    read_style_file,
+    style_text,
+    write_style_file,
+)
 from tests.samples import TINY, numbered_params
+
+WEIGHTS = st.floats(0, 1e9)
+STAGES = st.sampled_from(["gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma"])
 
 
 @pytest.fixture
@@ -55,12 +68,46 @@ def test_a_mix_in_one_word():
     assert parse_mix("vivid=0.7,mono=0.3").mix == (("vivid", 0.7, {}), ("mono", 0.3, {}))
     assert parse_mix("vivid=0.5").mix == (("vivid", 0.5, {}),)
     assert parse_mix("a=b.safetensors=0.5").mix == (("a=b.safetensors", 0.5, {}),)
+    assert parse_mix("a=0.5.safetensors=0.5").mix == (("a=0.5.safetensors", 0.5, {}),)
     assert parse_mix("vivid") is None
 
 
-@pytest.mark.parametrize("text", ["vivid=", "vivid=x", "=0.3", "vivid=0.7,mono", "vivid=-1", "vivid=nan"])
+def test_a_mix_in_one_word_has_weights_of_single_stages():
+    mix = (("vivid", 0.7, {"chroma": 0.2, "rgb_lut": 0.0}), ("mono", 0.3, {}))
+    assert parse_mix("vivid=0.7:chroma=0.2:rgb_lut=0,mono=0.3").mix == mix
+    assert mix_text(mix) == "vivid=0.7:chroma=0.2:rgb_lut=0,mono=0.3"
+
+
+@given(st.lists(st.tuples(st.sampled_from(checkpoints.STYLES), WEIGHTS, st.dictionaries(STAGES, WEIGHTS)), min_size=1))
+def test_a_mix_survives_its_way_through_a_word(mix):
+    assert parse_mix(mix_text(mix)).mix == tuple(mix)
+
+
+def test_a_text_names_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mj.save_params("a.safetensors", mj.load_params("neutral"))
+    style = StyleFile((("a.safetensors", 1.0, {}),), {"contrast": 0.5})
+    assert parse_style(style_text(style)) == style
+    with pytest.raises(ValueError, match="expected a style file in JSON"):
+        parse_style("{")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vivid=",
+        "vivid=x",
+        "=0.3",
+        "vivid=0.7,mono",
+        "vivid=-1",
+        "vivid=nan",
+        "vivid=1:chroma",
+        "vivid=1:chroma=x",
+        "vivid=1:a=-1",
+    ],
+)
 def test_bad_mixes_are_refused(text):
-    with pytest.raises(ValueError, match=r"expected a mix such as vivid=0.7,mono=0.3, got"):
+    with pytest.raises(ValueError, match=r"expected a mix such as vivid=0.7,mono=0.3 or .*, got"):
         parse_mix(text)
 
 

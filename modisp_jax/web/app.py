@@ -1,0 +1,330 @@
+"""The editor's routes: requests are read, bounded and answered here; the work is :mod:`modisp_jax.editor`'s."""
+
+import asyncio
+import dataclasses
+import sys
+import traceback
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+
+from modisp_jax import __version__
+from modisp_jax.checkpoints import BUILT_IN, STYLES
+from modisp_jax.describe import explain
+from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
+from modisp_jax.editor.exports import Exports
+from modisp_jax.editor.library import Library, TooLarge
+from modisp_jax.editor.plain_engine import PROXY_SIDE, Cancelled
+from modisp_jax.editor.settings import (
+    EXPORT_CODECS,
+    EXPORT_FORMATS,
+    Export,
+    check_export,
+    check_settings,
+    picked_illuminant,
+    read_style,
+    write_style,
+)
+from modisp_jax.io.names import shown
+from modisp_jax.render_files import FAILURES
+from modisp_jax.web.bodies import LARGEST_EXPORT, BadRequest, check_length, read_body, read_object
+from modisp_jax.web.files import page_files
+from modisp_jax.web.frames import MIME, encode_frame
+from modisp_jax.web.newest import NewestWins, Stale
+from modisp_jax.web.security import Guard
+from modisp_jax.web.views import check_view, fraction, member, whole
+
+PICK_RADIUS = 0.004
+"""Of the eyedropper, as a share of the picture's long side, where the page names none."""
+DEFAULT_STYLE = STYLES[0]
+"""What settings without a mix stand for, where ``--params`` names no file."""
+LONGEST_CLIENT = 64
+LONGEST_DESCRIPTION = 500
+EXPORT_KEYS = ("format", "quality", "bits", "embed_raw", "raw_codec", "raw_quality")
+
+
+@dataclasses.dataclass
+class Status:
+    """How far the start is."""
+
+    ready: bool = False
+    message: str = "starting"
+
+
+@dataclasses.dataclass
+class Editor:
+    """What the routes work with."""
+
+    library: Library
+    queue: NewestWins
+    exports: Exports
+    status: Status = dataclasses.field(default_factory=Status)
+
+
+def create_app(editor, *, token, hosts, files=None):
+    """The ASGI application.
+
+    Args:
+      editor: an :class:`Editor`.
+      token: what every request of /api must carry as ``X-Modisp-Token``.
+      hosts: what Host may say, see :func:`modisp_jax.web.security.hosts_of`.
+      files: {path of the address: (file, MIME type)}; by default the page's.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_errors(app)
+    _add_photos(app, editor)
+    _add_frames(app, editor)
+    _add_styles(app, editor)
+    _add_exports(app, editor)
+    _add_page(app, page_files() if files is None else files)
+    return Guard(app, token=token, hosts=hosts)
+
+
+def _add_errors(app):
+    codes = {BadRequest: 400, LookupError: 404, Stale: 409, TooLarge: 413, ValueError: 422}
+
+    def answer(code):
+        async def handler(request, error):
+            del request
+            return _error(code, "stale" if isinstance(error, Stale) else " ".join(str(error).split()))
+
+        return handler
+
+    for kind, code in codes.items():
+        app.add_exception_handler(kind, answer(code))
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request, error):
+        del request
+        return _error(error.status_code, {404: "there is nothing at this address"}.get(error.status_code, error.detail))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request, error):
+        del request
+        traceback.print_exception(error, file=sys.stderr)
+        return _error(500, f"unexpected error {type(error).__name__}; modisp edit has printed where")
+
+
+def _error(code, words):
+    return JSONResponse({"error": shown(words)}, status_code=code)
+
+
+def _add_photos(app, editor):
+    library = editor.library
+
+    @app.get("/api/state")
+    def state():
+        return {
+            "version": __version__,
+            "photos": [photo.to_dict() for photo in library.photos()],
+            "styles": style_controls(),
+            "edits": edit_controls(),
+            "white_balance": light_controls(library.making.modes),
+            "default_style": DEFAULT_STYLE if library.making.params in BUILT_IN[:-1] else None,
+            "proxy": PROXY_SIDE,
+            "stages": {},
+            "export": {
+                "folder": None if editor.exports.folder is None else shown(editor.exports.folder),
+                "formats": list(EXPORT_FORMATS),
+                "codecs": list(EXPORT_CODECS),
+            },
+            "ready": editor.status.ready,
+            "message": editor.status.message,
+        }
+
+    @app.post("/api/photos")
+    async def upload(request: Request, name: str = ""):
+        check_length(request, library.largest_upload)
+        file = library.upload(name)
+        try:
+            async for part in request.stream():
+                if part:
+                    file.write(part)
+            return (await asyncio.to_thread(file.finish)).to_dict()
+        except BaseException:  # also where the page has gone away
+            file.abandon()
+            raise
+
+    @app.get("/api/photos/{id}")
+    def photo(id: str):
+        return library.get(id).to_dict()
+
+    @app.delete("/api/photos/{id}")
+    async def close(id: str):
+        library.close(id)
+        editor.queue.submit(library.forget_closed)
+        return {"closed": id}
+
+    @app.get("/api/photos/{id}/thumbnail")
+    def thumbnail(id: str):
+        found = library.get(id)
+        try:
+            return Response(library.thumbnail(id), media_type="image/jpeg")
+        except FAILURES as error:
+            return _error(422, library.words(error, found))
+
+    @app.post("/api/photos/{id}/settings")
+    async def settings(id: str, request: Request):
+        body = await read_object(request, ("settings",))
+        checked = await asyncio.to_thread(library.set_settings, id, body.get("settings", {}))
+        return {"settings": checked, "command": editor.exports.command(library.get(id), checked, Export())}
+
+
+def _add_frames(app, editor):
+    library, queue = editor.library, editor.queue
+
+    async def in_room(id, work, submit=queue.submit):
+        """``work(room)`` by the rendering thread; its failures in words."""
+        photo = await asyncio.to_thread(library.get, id)
+
+        def run():
+            return work(library.room(id))
+
+        try:
+            return await asyncio.wrap_future(submit(run))
+        except FAILURES as error:
+            if isinstance(error, TooLarge):
+                raise
+            raise ValueError(library.words(error, photo)) from None
+
+    @app.post("/api/photos/{id}/frame")
+    async def frame(id: str, request: Request):
+        keys = ("seq", "client", "settings", "view", "quality", "encoding")
+        body = await read_object(request, keys)
+        settings = check_settings(body.get("settings", {}), library.making.modes)
+        view = check_view(body.get("view", {"kind": "proxy"}))
+        quality = member(body.get("quality", "live"), ("live", "exact"), "quality")
+        encoding = member(body.get("encoding", "jpeg"), tuple(MIME), "encoding")
+        client, seq = _client(body.get("client")), whole(body.get("seq"), 0, 2**53, "seq")
+
+        def submit(run):
+            return queue.submit_newest(client, seq, run)
+
+        # An exact frame takes long, and whoever waits for it has gone on by then; live ones are always finished, or
+        # a steady hand on a slider would see none.
+        cancelled = (lambda: queue.is_overtaken(client, seq)) if quality == "exact" else None
+
+        def work(room):
+            try:
+                return room.render(settings, view, quality, cancelled)
+            except Cancelled:
+                raise Stale from None
+
+        found = await in_room(id, work, submit)
+        data = await asyncio.to_thread(encode_frame, found, seq, encoding)
+        return Response(data, media_type="application/octet-stream")
+
+    @app.post("/api/photos/{id}/pick")
+    async def pick(id: str, request: Request):
+        body = await read_object(request, ("settings", "x", "y", "radius"))
+        settings = check_settings(body.get("settings", {}), library.making.modes)
+        x, y = fraction(body.get("x"), "x"), fraction(body.get("y"), "y")
+        radius = fraction(body.get("radius", PICK_RADIUS), "radius")
+
+        def work(room):
+            found = [float(value) for value in room.pick(settings, x, y, radius)]
+            light = {"mode": "picked", "illuminant": picked_illuminant(found)}
+            seen = room.light(settings | {"white_balance": light})
+            return {"white_balance": light, "cct": seen["cct"], "tint": seen["tint"]}
+
+        return await in_room(id, work)
+
+    async def stages_of(id, settings):
+        settings = check_settings(settings, library.making.modes)
+        return await in_room(id, lambda room: {"stages": room.stages(settings), "curves": room.curves(settings)})
+
+    @app.get("/api/photos/{id}/stages")
+    async def stages(id: str):
+        return await stages_of(id, (await asyncio.to_thread(library.get, id)).settings)
+
+    @app.post("/api/photos/{id}/stages")
+    async def stages_with(id: str, request: Request):
+        return await stages_of(id, (await read_object(request, ("settings",))).get("settings", {}))
+
+
+def _client(name):
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_CLIENT:
+        raise ValueError(f"client: expected a text of 1 to {LONGEST_CLIENT} characters")
+    return name
+
+
+def _add_styles(app, editor):
+    @app.post("/api/style/write")
+    async def write(request: Request):
+        body = await read_object(request, ("settings", "description"))
+        settings = check_settings(body.get("settings", {}), editor.library.making.modes)
+        description = body.get("description", "")
+        if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION:
+            raise ValueError(f"description: expected a text of at most {LONGEST_DESCRIPTION} characters")
+        return PlainTextResponse(write_style(settings, description), media_type="application/json")
+
+    @app.post("/api/style/read")
+    async def read(request: Request):
+        return {"settings": read_style(await read_body(request, 2**18))}
+
+
+def _add_exports(app, editor):
+    library, exports = editor.library, editor.exports
+
+    @app.post("/api/export")
+    async def export(request: Request):
+        body = await read_object(request, ("photos", *EXPORT_KEYS), LARGEST_EXPORT)
+        choice = check_export({name: body[name] for name in EXPORT_KEYS if name in body})
+        return {"job": exports.start(await asyncio.to_thread(_asked, library, body.get("photos")), choice).id}
+
+    @app.post("/api/photos/{id}/command")
+    async def command(id: str, request: Request):
+        body = await read_object(request, ("settings", *EXPORT_KEYS))
+        choice = check_export({name: body[name] for name in EXPORT_KEYS if name in body})
+        photo = await asyncio.to_thread(library.get, id)
+        settings = check_settings(body.get("settings", {}), library.making.modes)
+        return {"command": exports.command(photo, settings, choice)}
+
+    @app.get("/api/export/{id}")
+    def job(id: str):
+        return exports.get(id).to_dict()
+
+    @app.delete("/api/export/{id}")
+    def cancel(id: str):
+        return exports.cancel(id).to_dict()
+
+    @app.get("/api/export/{id}/files/{number}")
+    def file(id: str, number: int):
+        places = exports.get(id).places
+        if not 0 <= number < len(places):
+            raise LookupError("no such file in this export")
+        path = places[number]
+        if not path.is_file():
+            raise LookupError(f"{shown(path.name)}: is no longer there")
+        name = quote(path.name)
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+        return FileResponse(path, headers=headers, media_type="application/octet-stream")
+
+
+def _asked(library, photos):
+    """(photo, settings in normal form) of each photo that the page wants exported."""
+    if not isinstance(photos, list) or not photos:
+        raise ValueError("photos: expected a list of at least one photo")
+    found = []
+    for one in photos:
+        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
+            raise ValueError('photos: expected {"id": ..., "settings": {...}} each')
+        photo = library.get(one["id"])
+        settings = one.get("settings")
+        settings = photo.settings if settings is None else check_settings(settings, library.making.modes)
+        found.append((photo, settings))
+    return found
+
+
+def _add_page(app, files):
+    @app.get("/{path:path}")
+    def page(path: str):
+        if "/" + path not in files:
+            raise HTTPException(404)
+        file, mime = files["/" + path]
+        try:
+            return Response(file.read_bytes(), headers={"Content-Type": mime})
+        except OSError as error:
+            raise LookupError(explain(error, file)) from None

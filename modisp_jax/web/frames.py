@@ -1,0 +1,39 @@
+"""Frames on their way to the page: a JSON and the picture's bytes in one answer."""
+
+import io
+import json
+
+import numpy as np
+
+MIME = {"jpeg": "image/jpeg", "png": "image/png"}
+QUALITY = 90
+
+
+def encode_frame(frame, seq, encoding):
+    """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture."""
+    head = {
+        "seq": seq,
+        "exact": bool(frame.exact),
+        "size": [int(side) for side in frame.size],
+        "histogram": np.asarray(frame.histogram).astype(int).tolist(),
+        "clipped": {name: float(share) for name, share in frame.clipped.items()},
+        "light": frame.light,
+        "note": frame.note,
+        "auto_exposure": None if frame.auto_exposure is None else float(frame.auto_exposure),
+        "range": None if getattr(frame, "range", None) is None else [float(end) for end in frame.range],
+        "timings": {name: round(float(ms), 2) for name, ms in frame.timings.items()},
+        "mime": MIME[encoding],
+    }
+    text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return len(text).to_bytes(4, "little") + text + _picture(frame.pixels, encoding)
+
+
+def _picture(pixels, encoding):
+    from PIL import Image
+
+    out, picture = io.BytesIO(), Image.fromarray(np.asarray(pixels))
+    if encoding == "png":
+        picture.save(out, "png", compress_level=1)
+    else:
+        picture.save(out, "jpeg", quality=QUALITY, subsampling=0)
+    return out.getvalue()

@@ -1,0 +1,148 @@
+"""``modisp edit``: starts the editor on this machine, opens the browser, and cleans up at the end."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+import uvicorn
+
+from modisp_jax import compile_cache
+from modisp_jax.editor.exports import Exports
+from modisp_jax.editor.library import Library
+from modisp_jax.editor.plain_engine import Engine
+from modisp_jax.editor.settings import Making
+from modisp_jax.render_files import give_memory_back, load_style
+from modisp_jax.render_settings import awb_networks
+from modisp_jax.web.app import Editor, Status, create_app
+from modisp_jax.web.newest import NewestWins
+from modisp_jax.web.security import hosts_of, new_token
+
+HOST = "127.0.0.1"
+PATIENCE = 10
+"""Seconds that the end waits for a picture at work."""
+QUIET = 2
+"""Seconds that an export waits, before each photo, for the page's own frames."""
+
+
+def edit(photos, *, output, params, awb, port, browser):
+    """Serves the editor until Ctrl-C; returns the exit code. Whatever is wrong with the options raises here."""
+    load_style(params, None)
+    if awb is not None:
+        awb_networks(awb, "preferred")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    compile_cache.enable()
+    give_memory_back()
+    with contextlib.closing(listen(port)) as listener:
+        port = listener.getsockname()[1]
+        token = new_token()
+        editor = make_editor(photos, output=output, making=Making(params, awb))
+        try:
+            server = make_server(create_app(editor, token=token, hosts=hosts_of(port)))
+            address = f"http://{HOST}:{port}/?token={token}"
+            print(f"modisp edit: {address}  (Ctrl-C ends it)", flush=True)
+            warm(editor, _say)
+            if browser:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            with _ended_by_signals():
+                server.run(sockets=[listener])
+        finally:
+            end(editor)
+    return 0
+
+
+def listen(port):
+    """A socket of this machine alone; ``port`` 0 takes one that is free. Raises ``ValueError``."""
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ValueError(f"--port {port}: expected a port that is free, got: {error}") from None
+    return listener
+
+
+def make_editor(photos=(), *, output=None, making=Making(), engine=None, **bounds):
+    """An :class:`Editor` with photos opened; ``bounds`` are the library's."""
+    engine = Engine(params=making.params, awb=making.awb) if engine is None else engine
+    library = Library(engine, making=making, **bounds)
+    library.add(photos)
+    queue = NewestWins()
+    exports = Exports(library, folder=output, fallback=Path.cwd(), pause=lambda: queue.wait_until_idle(QUIET))
+    return Editor(library, queue, exports, Status())
+
+
+def make_server(app):
+    """The uvicorn server of an application; it prints nothing but what goes wrong."""
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        ws="none",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=60,
+    )
+    return uvicorn.Server(config)
+
+
+def warm(editor, say):
+    """Has the rendering thread compile what the first photos need; ``say`` is called with each message."""
+
+    def tell(message):
+        editor.status.message = message
+        say(message)
+
+    def work():
+        photos = editor.library.photos()[:1]
+        sizes = [editor.library.get(photo.id).size for photo in photos]
+        editor.library.engine.warm([size for size in sizes if size is not None], tell)
+
+    def done(future):
+        error = future.exception() if not future.cancelled() else None
+        editor.status.ready = True
+        editor.status.message = "" if error is None else f"could not compile ahead: {error}"
+        say("ready" if error is None else editor.status.message)
+
+    editor.queue.submit(work).add_done_callback(done)
+
+
+def end(editor):
+    """Deletes the uploads and ends the threads; a computation that does not end is left to the process's end."""
+    ended = editor.queue.end(PATIENCE)
+    ended = editor.exports.end(PATIENCE) and ended
+    if ended:
+        editor.library.close_rooms()
+    editor.library.end()
+    if not ended:
+        _say("a computation is still running; leaving it")
+        sys.stderr.flush()
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def _ended_by_signals():
+    """Within it Ctrl-C and SIGTERM, which uvicorn raises again once it has ended, end nothing else."""
+    try:
+        old = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread
+        old = {}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _say(message):
+    print(f"modisp edit: {message}", file=sys.stderr, flush=True)
