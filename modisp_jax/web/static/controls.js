@@ -7,7 +7,7 @@ export function formatOf({ low, high, step = 0.01, unit = "" }) {
   const hundredfold = Math.max(-low, high) <= 1;
   const factor = hundredfold ? 100 : 1;
   const suffix = hundredfold ? " %" : unit === "°" ? "°" : unit ? ` ${unit}` : "";
-  const digits = clamp(Math.round(-Math.log10(step * factor)), 0, 2);
+  const digits = clamp(Math.ceil(-Math.log10(step * factor) - 1e-9), 0, 2);
   const write = (value) => {
     const number = Number((value * factor).toFixed(digits)) + 0; // no -0
     const sign = low < 0 && number > 0 ? "+" : number < 0 ? "\u2212" : "";
@@ -50,10 +50,11 @@ export function slider(spec, { input, commit, reset, mark = () => null }) {
   let marked = null;
 
   function paint() {
-    const share = (x) => (100 * (scale.to(x) - first)) / (last - first);
+    const share = (x) => (scale.to(x) - first) / (last - first);
     const [a, b] = [share(clamp(neutral ?? low, low, high)), share(clamp(value, low, high))];
-    range.style.setProperty("--from", `${Math.min(a, b)}%`);
-    range.style.setProperty("--to", `${Math.max(a, b)}%`);
+    // The middle of the thumb keeps half a thumb (7 pixels) off the ends.
+    range.style.setProperty("--from", `calc(7px + ${Math.min(a, b)} * (100% - 14px))`);
+    range.style.setProperty("--to", `calc(7px + ${Math.max(a, b)} * (100% - 14px))`);
     range.setAttribute("aria-valuetext", write(value));
     element.classList.toggle("moved", neutral !== null && Math.abs(value - neutral) > grain / 2);
     if (document.activeElement !== number) number.value = write(value);

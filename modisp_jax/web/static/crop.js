@@ -121,7 +121,10 @@ export function createCrop(holder, view, store, ranges, { modeChanged }) {
     if (on) view.zoomTo("fit");
     modeChanged(on);
     place();
-    if (on) box.focus();
+    if (on) {
+      element.scrollIntoView({ block: "nearest" });
+      box.focus();
+    }
   }
 
   const change = (handle, dx, dy) => {

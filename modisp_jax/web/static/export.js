@@ -142,7 +142,7 @@ export function createExport(dialog, store, state, api, { notices }) {
     );
     const broken = failed.map((one) => {
       const name = store.photos().find((photo) => photo.id === one.photo)?.name ?? one.photo;
-      return el("li", { class: "failed", text: `${name}: ${one.error}` });
+      return el("li", { class: "failed", text: notices.wordsOf(name, one.error) });
     });
     fill(results, ...saved, ...broken);
   }

@@ -51,17 +51,28 @@ export function createHistogram(toggleOverlay) {
     clear();
     const top = topOf(channels);
     context.globalCompositeOperation = "screen";
+    context.globalAlpha = 0.62;
     channels.slice(0, 3).forEach((counts, k) => {
       context.fillStyle = COLOURS[k];
       path(heights(counts, top));
       context.fill();
     });
     context.globalCompositeOperation = "source-over";
+    context.globalAlpha = 1;
     if (!channels[3]) return;
     context.strokeStyle = "#ffffffb0";
     context.lineWidth = 1;
     path(heights(channels[3], top));
     context.stroke();
+  }
+
+  function forget() {
+    clear();
+    for (const node of [low, high]) {
+      node.lastChild.textContent = "0 %";
+      node.classList.remove("some");
+    }
+    light.textContent = " ";
   }
 
   clear();
@@ -84,7 +95,7 @@ export function createHistogram(toggleOverlay) {
         light.textContent = `${Math.round(frame.light.cct)} K, tint ${tint > 0 ? "+" : ""}${tint || 0}`;
       }
     },
-    clear,
+    clear: forget,
     press: (on) => [low, high].forEach((node) => node.setAttribute("aria-pressed", String(on))),
   };
 }

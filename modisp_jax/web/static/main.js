@@ -222,7 +222,7 @@ async function start() {
     const photo = store.photo();
     byId("welcome").hidden = Boolean(photo && !photo.error);
     if (photo?.error) {
-      fill(byId("welcome"), el("h1", { text: photo.name }), el("p", { class: "bad", text: `This file cannot be read: ${photo.error}` }));
+      fill(byId("welcome"), el("h1", { text: photo.name }), el("p", { class: "bad", text: `This file cannot be read. ${notices.wordsOf(photo.name, photo.error)}` }));
       return;
     }
     fill(
@@ -303,7 +303,7 @@ async function start() {
   updateHistory();
   welcome();
   store.show(state.photos.find((photo) => !photo.error)?.id ?? state.photos[0]?.id ?? null);
-  for (const photo of state.photos) if (photo.error) notices.notify(`${photo.name}: ${photo.error}`);
+  for (const photo of state.photos) if (photo.error) notices.failFile(photo.name, photo.error);
   viewChanged();
   await ready(state);
   root.dataset.ready = "true";

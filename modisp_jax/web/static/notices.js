@@ -18,5 +18,8 @@ export function createNotices(status, place) {
     if (good) setTimeout(() => notice.remove(), 5000);
   }
 
-  return { say, notify, fail: (error) => notify(error.message || String(error)) };
+  /** What is wrong with a file; its name is said once. */
+  const wordsOf = (name, error) => (error.startsWith(`${name}: `) ? error : `${name}: ${error}`);
+
+  return { say, notify, wordsOf, fail: (error) => notify(error.message || String(error)), failFile: (name, error) => notify(wordsOf(name, error)) };
 }

@@ -26,16 +26,18 @@ export function createOpening({ files, folder, drop }, store, api, { notices, tr
     const styles = photos.filter((file) => /\.json$/i.test(file.name));
     if (styles.length) transfer.load(styles);
     const wanted = photos.filter((file) => !styles.includes(file));
+    let shown = false; // the first that can be read is shown
     for (const [n, file] of wanted.entries()) {
       notices.say(`Opening ${file.name}${wanted.length > 1 ? ` (${n + 1} of ${wanted.length})` : ""} ...`);
       store.emit("opening", { name: file.name, number: n + 1, count: wanted.length });
       try {
         const photo = await api.upload(file);
-        if (photo.error) notices.notify(`${photo.name}: ${photo.error}`);
+        if (photo.error) notices.failFile(photo.name, photo.error);
         store.add([photo]);
-        if (n === 0) store.show(photo.id);
+        if (!photo.error && !shown) store.show(photo.id);
+        shown ||= !photo.error;
       } catch (error) {
-        notices.notify(`${file.name}: ${error.message}`);
+        notices.failFile(file.name, error.message);
       }
     }
     store.emit("opening", null);

@@ -57,9 +57,16 @@ export function createStyles(store, state) {
       );
       return [stage, control];
     });
-    const fold = el("details", { class: "fold" }, el("summary", { text: "Stages", "aria-label": `Stages of ${name}`, "data-tip": `Weights of ${name} in single stages.` }), ...parts.map(([, control]) => control.element));
-    const element = el("div", { class: "style-row", "data-style": name }, alone, weight.element, fold);
-    return { element, alone, weight, parts, fold };
+    const fold = el("div", { class: "style-stages", hidden: true, role: "group", "aria-label": `Stages of ${name}` }, ...parts.map(([, control]) => control.element));
+    const opener = button({
+      text: "\u203a", class: "opener", label: `Stages of ${name}`, "aria-expanded": "false", tip: `Weights of ${name} in single stages.`,
+      press: () => {
+        fold.hidden = !fold.hidden;
+        opener.setAttribute("aria-expanded", String(!fold.hidden));
+      },
+    });
+    const element = el("div", { class: "style-row", "data-style": name }, opener, alone, weight.element, fold);
+    return { element, alone, weight, parts };
   }
 
   const pad = createPad(store, styles, standard, changed);

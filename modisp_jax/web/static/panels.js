@@ -1,6 +1,6 @@
 // The panel of controls at the right: sliders by groups, and the groups that have a module of their own.
 
-import { choice, section, select, slider, toggle } from "./controls.js";
+import { choice, formatOf, section, select, slider, toggle } from "./controls.js";
 import { el } from "./dom.js";
 import { GROUPS, changedGroups, editOf, fieldOf, withEdit, withField, withGroups } from "./settings.js";
 
@@ -31,7 +31,7 @@ export function specOf(name, ranges) {
   const [title, tip] = TITLES[name] ?? [name.replaceAll("_", " "), ""];
   const { low, high, neutral, unit, step } = ranges[name];
   const words = ranges[name].tip || tip;
-  return { name, title: TITLES[name] ? title : ranges[name].title || title, tip: `${words} Double-click: ${neutral}.`, low, high, neutral, unit, step };
+  return { name, title: TITLES[name] ? title : ranges[name].title || title, tip: `${words}${/[.!?]$/.test(words) ? "" : "."} Double-click: ${formatOf(ranges[name]).write(neutral)}.`, low, high, neutral, unit, step };
 }
 
 /** What a slider needs to change a field of the settings through the store: a drag is one step. */
@@ -147,7 +147,7 @@ function createRendering(store, ranges) {
   );
   const clipped = select(
     {
-      title: "Clipped highlights", name: "clipped_highlights",
+      title: "Clipped whites", name: "clipped_highlights",
       tip: "What becomes of values at which the sensor saturates: colourless, or clipped as published, which leaves skies pink.",
       options: [{ value: "neutral", title: "neutral" }, { value: "clip", title: "clip as published" }],
     },

@@ -33,6 +33,9 @@ export function startTips() {
     owner = null;
   }
 
+  // Focus that a dialog gives as it opens is no question; the Tab key is.
+  let tabbed = false;
+  document.addEventListener("keydown", (event) => (tabbed = event.key === "Tab"), true);
   const tipped = (event) => event.target.closest?.("[data-tip]");
   document.addEventListener("pointerover", (event) => {
     const node = tipped(event);
@@ -42,7 +45,7 @@ export function startTips() {
   });
   document.addEventListener("focusin", (event) => {
     const node = tipped(event);
-    if (node?.matches(":focus-visible")) show(node);
+    if (node && tabbed) show(node);
   });
   document.addEventListener("focusout", hide);
   document.addEventListener("pointerdown", hide, true);

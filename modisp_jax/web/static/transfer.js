@@ -101,7 +101,7 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
         add(preset);
         if (store.photo()) apply(preset);
       } catch (error) {
-        notices.notify(`${file.name}: ${error.message}`);
+        notices.failFile(file.name, error.message);
       }
     }
   }
