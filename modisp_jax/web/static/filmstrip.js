@@ -17,7 +17,7 @@ export function createFilmstrip(list, store, api, { close }) {
     const cross = el("button", { type: "button", class: "close", tabindex: "-1", "aria-label": `Close ${photo.name}`, "data-tip": "Close this photo. The file stays.", on: { click: () => close(photo.id) } }, icon("close"));
     const cell = { frame: el("div", { class: "cell", role: "presentation" }, option, cross), option, image, url: null };
     // One thumbnail after the other: the frames have the server first.
-    queue = queue.then(() => load(photo.id, cell)).catch(() => option.classList.add("blank"));
+    if (!photo.error) queue = queue.then(() => load(photo.id, cell)).catch(() => option.classList.add("blank"));
     return cell;
   }
 

@@ -1,0 +1,56 @@
+"""A page of the editor in the installed Chromium, driven by Playwright; everything that goes wrong in it is kept."""
+
+import contextlib
+import importlib.util
+import re
+
+import pytest
+
+from tests.browser import CHROMIUM, FLAGS
+
+IDLE = "html[data-ready=true][data-frames=idle]"
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
+    reason="no playwright, or no chromium in PATH or in $MODISP_CHROMIUM",
+)
+
+
+@contextlib.contextmanager
+def chromium(**options):
+    """A page of a new browser; ``page.faults`` lists errors of the console and requests that left this machine."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = [flag for flag in FLAGS if flag != "--headless"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        try:
+            page = browser.new_page(accept_downloads=True, **options)
+            page.faults = []
+            page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
+            page.on("pageerror", lambda error: page.faults.append(str(error)))
+            page.on("request", lambda request: is_here(request.url) or page.faults.append(request.url))
+            yield page
+        finally:
+            browser.close()
+
+
+def is_here(address):
+    """Whether an address leads to this machine or to the page itself."""
+    return re.match(r"(http://127\.0\.0\.1:\d+/|blob:http://127\.0\.0\.1:|data:)", address) is not None
+
+
+def settle(page):
+    """Waits until all frames that the page wishes for are on its canvas."""
+    page.wait_for_selector(IDLE, state="attached")
+
+
+def shown_pixels(page):
+    """The canvas as uint8 [h, w, 3]."""
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(page.locator("canvas.picture").screenshot())) as image:
+        return np.asarray(image.convert("RGB"))
