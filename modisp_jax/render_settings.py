@@ -181,7 +181,8 @@ def record(options, photo, white_balance, *, stored=None, linearized=None):
     ``stored`` is the record of the picture that the raw comes from, ``linearized`` how a finished photo became a raw.
     """
     neutral = neutral_edits() | {"crop": None}
-    edits = {name: value for name, value in options.edits.items() if value != neutral[name]}
+    # In one order, whichever way they came: equal settings make equal files.
+    edits = {name: options.edits[name] for name in neutral if options.edits.get(name, neutral[name]) != neutral[name]}
     settings = {
         "modisp_jax": __version__,
         "raw": (stored or {}).get("raw", photo.name),

@@ -11,9 +11,11 @@ import secrets
 import shutil
 import tempfile
 import threading
+import traceback
 from pathlib import Path
 
 from modisp_jax.editor.facts import FINAL
+from modisp_jax.editor.library import NotFound
 from modisp_jax.editor.settings import EXPORT_FORMATS, Export, command_of, command_text, options_of
 from modisp_jax.io.names import shown
 from modisp_jax.outputs import Job
@@ -97,10 +99,10 @@ class Exports:
         return job
 
     def get(self, id):
-        """The job of an id; raises ``LookupError``."""
+        """The job of an id; raises :class:`NotFound`."""
         with self._ready:
             if id not in self._jobs:
-                raise LookupError("no such export")
+                raise NotFound("no such export")
             return self._jobs[id]
 
     def cancel(self, id):
@@ -110,6 +112,7 @@ class Exports:
             job.cancelled = True
             if job.state == "waiting":
                 job.state = "cancelled"
+            self._ready.notify_all()
         return job
 
     def wait(self, id, seconds):
@@ -159,6 +162,9 @@ class Exports:
                 job.files.append(about | {"command": shown(command)})
             except FAILURES as error:
                 job.failed.append({"photo": photo.id, "error": self._library.words(error, photo)})
+            except Exception as error:  # a mistake of ours: the other photos go on
+                traceback.print_exception(error)
+                job.failed.append({"photo": photo.id, "error": f"{photo.name}: unexpected {type(error).__name__}"})
             job.done += 1
 
     def _export(self, job, photo, settings):

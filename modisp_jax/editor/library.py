@@ -38,8 +38,8 @@ class TooLarge(ValueError):
     """An upload beyond the bounds."""
 
 
-class UnknownPhoto(LookupError):
-    """No photo of that id is open."""
+class NotFound(LookupError):
+    """There is nothing of that id."""
 
 
 @dataclasses.dataclass
@@ -83,8 +83,9 @@ class Library:
         self._photos, self._lock = {}, threading.RLock()
         self._thumbnails, self._thumbnail_bytes = collections.OrderedDict(), 0
         self._thumbnail_lock = threading.Lock()  # one at a time: they are many, and rendering goes first
+        self._look_lock = threading.Lock()
         self._rooms = collections.OrderedDict()
-        self._folder = None
+        self._folder, self._ended = None, False
 
     # Photos
 
@@ -122,13 +123,14 @@ class Library:
             return list(self._photos.values())
 
     def get(self, id):
-        """The photo of an id, its file looked at; raises :class:`UnknownPhoto`."""
+        """The photo of an id, its file looked at; raises :class:`NotFound`."""
         with self._lock:
             photo = self._photos.get(id)
         if photo is None:
-            raise UnknownPhoto("no such photo is open")
-        if not photo.seen:
-            self._look_at(photo)
+            raise NotFound("no such photo is open")
+        with self._look_lock:
+            if not photo.seen:
+                self._look_at(photo)
         return photo
 
     def _look_at(self, photo):
@@ -161,7 +163,7 @@ class Library:
         with self._lock:
             photo = self._photos.pop(id, None)
             if photo is None:
-                raise UnknownPhoto("no such photo is open")
+                raise NotFound("no such photo is open")
             self._thumbnail_bytes -= len(self._thumbnails.pop(id, b""))
         if photo.uploaded:
             with contextlib.suppress(OSError), self._lock:
@@ -177,6 +179,8 @@ class Library:
         if not is_photo(Path(name)):
             raise ValueError(f"{shown(name)}: expected the name of a raw file, a JPEG, PNG, TIFF, WebP, AVIF or HEIF")
         with self._lock:
+            if self._ended:
+                raise ValueError("the editor is ending")
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="modisp-edit-"))  # for this user only
             folder = self._folder / secrets.token_hex(8)
@@ -233,7 +237,7 @@ class Library:
     def end(self):
         """Deletes the uploads. The rooms are the rendering thread's to close (:meth:`close_rooms`)."""
         with self._lock:
-            folder, self._folder = self._folder, None
+            folder, self._folder, self._ended = self._folder, None, True
             self._photos.clear()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

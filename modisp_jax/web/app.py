@@ -15,7 +15,7 @@ from modisp_jax.checkpoints import BUILT_IN, STYLES
 from modisp_jax.describe import explain
 from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
 from modisp_jax.editor.exports import Exports
-from modisp_jax.editor.library import Library, TooLarge
+from modisp_jax.editor.library import Library, NotFound, TooLarge
 from modisp_jax.editor.plain_engine import PROXY_SIDE, Cancelled
 from modisp_jax.editor.settings import (
     EXPORT_CODECS,
@@ -72,7 +72,7 @@ def create_app(editor, *, token, hosts, files=None):
       hosts: what Host may say, see :func:`modisp_jax.web.security.hosts_of`.
       files: {path of the address: (file, MIME type)}; by default the page's.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     _add_errors(app)
     _add_photos(app, editor)
     _add_frames(app, editor)
@@ -83,7 +83,7 @@ def create_app(editor, *, token, hosts, files=None):
 
 
 def _add_errors(app):
-    codes = {BadRequest: 400, LookupError: 404, Stale: 409, TooLarge: 413, ValueError: 422}
+    codes = {BadRequest: 400, NotFound: 404, Stale: 409, TooLarge: 413, ValueError: 422}
 
     def answer(code):
         async def handler(request, error):
@@ -294,10 +294,10 @@ def _add_exports(app, editor):
     def file(id: str, number: int):
         places = exports.get(id).places
         if not 0 <= number < len(places):
-            raise LookupError("no such file in this export")
+            raise NotFound("no such file in this export")
         path = places[number]
         if not path.is_file():
-            raise LookupError(f"{shown(path.name)}: is no longer there")
+            raise NotFound(f"{shown(path.name)}: is no longer there")
         name = quote(path.name)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
         return FileResponse(path, headers=headers, media_type="application/octet-stream")
@@ -327,4 +327,4 @@ def _add_page(app, files):
         try:
             return Response(file.read_bytes(), headers={"Content-Type": mime})
         except OSError as error:
-            raise LookupError(explain(error, file)) from None
+            raise NotFound(explain(error, file)) from None

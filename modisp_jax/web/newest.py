@@ -46,7 +46,7 @@ class NewestWins:
         future = concurrent.futures.Future()
         with self._ready:
             if self._ended:
-                return _failed(RuntimeError("the editor is ending"))
+                return _failed(ValueError("the editor is ending"))
             old = self._waiting.get(key)
             self._waiting[key] = (work, future)  # a client's newer request takes the place of its older one
             self._ready.notify_all()
@@ -85,7 +85,7 @@ class NewestWins:
             self._waiting.clear()
             self._ready.notify_all()
         for future in dropped:
-            _fail(future, RuntimeError("the editor is ending"))
+            _fail(future, ValueError("the editor is ending"))
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
