@@ -49,6 +49,7 @@ ROOMS = (
     ("inputs", "outputs"),
     ("render_files",),
     ("batch",),
+    ("editor",),
     ("evaluate", "contact_sheet", "export_cube", "fit_files"),
     ("cli_options",),
     ("cli_render",),
