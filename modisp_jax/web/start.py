@@ -14,7 +14,7 @@ import uvicorn
 from modisp_jax import compile_cache
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library
-from modisp_jax.editor.plain_engine import Engine
+from modisp_jax.editor.darkroom import Engine
 from modisp_jax.editor.settings import Making
 from modisp_jax.render_files import give_memory_back, load_style
 from modisp_jax.render_settings import awb_networks

@@ -67,7 +67,7 @@ class TestSettings:
 
     def test_before_keeps_the_frame_alone(self, page):
         settings = {"edits": {"exposure": 1, "crop": [0, 0, 0.5, 0.5]}, "mix": [{"style": "vivid", "weight": 1}]}
-        body = "return m.beforeSettings(x[0], x[1])"
+        body = "return m.beforeSettings({kind: 'raw'}, x[0], x[1])"
         assert run(page, "settings", body, [settings, RANGES]) == {"edits": {"crop": [0, 0, 0.5, 0.5]}}
 
     @pytest.mark.parametrize(

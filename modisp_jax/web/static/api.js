@@ -42,6 +42,7 @@ export function createApi(token, fetcher = (...request) => fetch(...request)) {
 
   return {
     state: () => json("state"),
+    photo: (id) => json(photo(id)),
     upload: (file) => json(`photos?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }),
     close: (id) => request(photo(id), { method: "DELETE" }),
     thumbnail: async (id) => (await request(`${photo(id)}/thumbnail`)).blob(),

@@ -1,10 +1,21 @@
 // The photos that are open: a list of thumbnails. One is shown, several may be selected.
 
 import { el, fill, icon } from "./dom.js";
+import { isEdited } from "./settings.js";
 
 export function createFilmstrip(list, store, api, { close }) {
   const cells = new Map();
   let queue = Promise.resolve();
+  // Thumbnails are asked for when they come into sight, one after the other: the frames have the server first.
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (isIntersecting) request(target);
+  }, { root: list, rootMargin: "0px 400px" });
+
+  function request(frame) {
+    watcher.unobserve(frame);
+    const { photo } = frame.firstChild.dataset;
+    queue = queue.then(() => load(photo, cells.get(photo))).catch(() => frame.classList.add("blank"));
+  }
 
   function make(photo) {
     const image = el("img", { alt: "", draggable: "false" });
@@ -15,14 +26,13 @@ export function createFilmstrip(list, store, api, { close }) {
       image, el("i", { class: "edited", "aria-hidden": "true" }), name,
     );
     const cross = el("button", { type: "button", class: "close", tabindex: "-1", "aria-label": `Close ${photo.name}`, "data-tip": "Close this photo. The file stays.", on: { click: () => close(photo.id) } }, icon("close"));
-    const cell = { frame: el("div", { class: "cell", role: "presentation" }, option, cross), option, image, url: null };
-    // One thumbnail after the other: the frames have the server first.
-    if (!photo.error) queue = queue.then(() => load(photo.id, cell)).catch(() => option.classList.add("blank"));
-    return cell;
+    const frame = el("div", { class: "cell", role: "presentation" }, option, cross);
+    if (!photo.error) watcher.observe(frame);
+    return { frame, option, image, url: null };
   }
 
   async function load(id, cell) {
-    if (!cells.has(id)) return;
+    if (!cell) return; // closed meanwhile
     cell.url = URL.createObjectURL(await api.thumbnail(id));
     cell.image.src = cell.url;
   }
@@ -45,16 +55,23 @@ export function createFilmstrip(list, store, api, { close }) {
     for (const photo of photos) {
       if (!cells.has(photo.id)) cells.set(photo.id, make(photo));
       const { option } = cells.get(photo.id);
-      const edited = Object.keys(store.settingsOf(photo.id)).length > 0;
       option.setAttribute("aria-selected", String(chosen.has(photo.id)));
       option.tabIndex = photo.id === shown?.id ? 0 : -1;
       option.classList.toggle("shown", photo.id === shown?.id);
-      option.classList.toggle("changed", edited);
-      option.classList.toggle("broken", Boolean(photo.error));
-      option.setAttribute("aria-label", [photo.name, photo.error ? `cannot be read: ${photo.error}` : photo.kind, edited ? "edited" : ""].filter(Boolean).join(", "));
+      describe(photo);
     }
     const frames = photos.map((photo) => cells.get(photo.id).frame);
     if (frames.length !== list.children.length || frames.some((frame, k) => list.children[k] !== frame)) fill(list, ...frames);
+  }
+
+  /** What a cell says of its photo. */
+  function describe(photo) {
+    const { option } = cells.get(photo.id);
+    const edited = isEdited(photo, store.settingsOf(photo.id));
+    option.classList.toggle("changed", edited);
+    option.classList.toggle("broken", Boolean(photo.error));
+    const state = photo.error ? `cannot be read: ${photo.error}` : photo.kind;
+    option.setAttribute("aria-label", [photo.name, state, edited ? "edited" : ""].filter(Boolean).join(", "));
   }
 
   function step(by, focus = true) {
@@ -79,7 +96,8 @@ export function createFilmstrip(list, store, api, { close }) {
       store.select(event.target.dataset.photo);
     }
   });
-  for (const topic of ["photos", "photo", "selection", "settings", "others"]) store.on(topic, update);
+  for (const topic of ["photos", "photo", "selection", "others"]) store.on(topic, update);
+  store.on("settings", () => store.photo() && describe(store.photo()));
   update();
   return { step: (by) => step(by, false), update };
 }

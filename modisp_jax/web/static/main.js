@@ -15,7 +15,7 @@ import { createStyles } from "./panel_styles.js";
 import { createPanels } from "./panels.js";
 import { createScreen } from "./screen.js";
 import { section } from "./controls.js";
-import { editOf, withField } from "./settings.js";
+import { editOf, untouched, withField } from "./settings.js";
 import { createStages } from "./stages.js";
 import { createStore } from "./store.js";
 import { startTips } from "./tips.js";
@@ -50,7 +50,12 @@ async function start() {
   const about = el("span", { class: "grow" });
   const pixel = el("span", { class: "pixel" });
   fill(byId("line"), quality, about, pixel);
+  let range = null; // of a map: what black and white stand for
   const line = {
+    range(next) {
+      range = next;
+      updateLine();
+    },
     quality(kind, ms) {
       quality.dataset.quality = kind;
       quality.textContent = kind === "failed" ? "no frame" : kind === "none" ? " " : `${kind}, ${ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`}`;
@@ -181,7 +186,7 @@ async function start() {
   }
 
   function resetAll() {
-    if (store.photo()) store.change({}, "Reset all");
+    if (store.photo()) store.change(untouched(store.photo()), "Reset all");
   }
 
   function readout(at) {
@@ -205,7 +210,7 @@ async function start() {
     const [height, width] = view.port().size;
     const size = photo?.size && !photo.error ? `${width} x ${height}` : "";
     const stage = stages.title();
-    about.textContent = photo ? [photo.name, photo.kind, stage ? `stage: ${stage}` : size].filter(Boolean).join("  \u00b7  ") : "";
+    about.textContent = photo ? [photo.name, photo.kind, stage ? `stage: ${stage}${stages.image() && range ? `, black ${range[0].toPrecision(3)}, white ${range[1].toPrecision(3)}` : ""}` : size].filter(Boolean).join("  \u00b7  ") : "";
     view.canvas.setAttribute("aria-label", photo ? `${stage ?? "Picture"} of ${photo.name}` : "No photo");
     document.title = photo ? `${photo.name} \u2013 modisp` : "modisp";
   }
@@ -244,6 +249,7 @@ async function start() {
     if (moved) screen.wish();
   });
   store.on("photo", () => {
+    look(store.photo());
     if (crop.active()) crop.setActive(false);
     togglePicker(false);
     screen.stop();
@@ -255,6 +261,27 @@ async function start() {
     anyPhoto();
     updateHistory();
     updateLine();
+    screen.wish();
+    stages.refresh();
+  });
+  /** Has the server look at a photo of which it knows the name alone, and takes the settings that its file brings. */
+  async function look(photo) {
+    if (!photo || photo.size || photo.error) return;
+    try {
+      const known = await api.photo(photo.id);
+      store.add([known]);
+      store.begin(known.id, known.settings ?? {});
+      if (known.note) notices.notify(`${known.name}: ${known.note}`);
+    } catch (error) {
+      store.add([{ ...photo, error: error.message }]);
+    }
+    if (store.photo()?.id === photo.id) store.emit("known");
+  }
+
+  store.on("known", () => {
+    welcome();
+    updateLine();
+    panels.update();
     screen.wish();
     stages.refresh();
   });
@@ -317,5 +344,6 @@ async function start() {
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     byId("veil").hidden = true;
+    if (now.message) notices.notify(now.message);
   }
 }

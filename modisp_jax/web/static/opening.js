@@ -32,6 +32,7 @@ export function createOpening({ files, folder, drop }, store, api, { notices, tr
       store.emit("opening", { name: file.name, number: n + 1, count: wanted.length });
       try {
         const photo = await api.upload(file);
+        if (photo.note) notices.notify(`${photo.name}: ${photo.note}`);
         if (photo.error) notices.failFile(photo.name, photo.error);
         store.add([photo]);
         if (!photo.error && !shown) store.show(photo.id);

@@ -106,10 +106,12 @@ export function createPanels(store, state, parts) {
   }
 
   store.on("settings", update);
-  store.on("photo", () => {
+  store.on("photo", enable);
+  store.on("known", enable);
+  function enable() {
     element.inert = !store.photo() || Boolean(store.photo().error);
     update();
-  });
+  }
   element.inert = true;
   return { element, update };
 }

@@ -41,6 +41,7 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
       line.quality(exact ? "exact" : "live", ms);
       root.dataset.quality = exact ? "exact" : "live";
     }
+    if (step.role === "stage") line.range(frame.range);
     if (step.role === "after" && step.quality === "exact") stages.refresh();
     const { role, quality, view: seen } = step;
     document.dispatchEvent(new CustomEvent("modisp:frame", { detail: { role, quality, kind: seen.kind, ms, time: wish.time, exact: frame.exact, timings: frame.timings } }));
@@ -49,10 +50,10 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
   /** Asks for all that is to be seen now. */
   function wish() {
     const photo = store.photo();
-    if (!photo || photo.error || root.dataset.ready !== "true") return scheduler.stop();
+    if (!photo || photo.error || !photo.size || root.dataset.ready !== "true") return scheduler.stop();
     const stage = stages.image();
     const settings = crop.active() ? withEdit(store.settings(), "crop", null, ranges) : store.settings();
-    const before = view.split() !== null || holding ? beforeSettings(settings, ranges) : null;
+    const before = view.split() !== null || holding ? beforeSettings(photo, settings, ranges) : null;
     root.dataset.frames = "busy";
     const scene = JSON.stringify([photo.id, crop.active(), stage]);
     if (!stage && view.has("stage")) view.clear("stage");

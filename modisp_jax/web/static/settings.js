@@ -84,9 +84,14 @@ export function changedGroups(settings) {
   );
 }
 
+/** Settings of a photo that nobody has edited: finished photos have no sensor's noise to remove. */
+export const untouched = (photo) => (photo?.kind === "finished" ? { edits: { denoise: 0 } } : {});
+
+export const isEdited = (photo, settings) => !equal(settings, untouched(photo));
+
 /** The picture before editing: only what decides its frame is kept, so that both halves show the same place. */
-export function beforeSettings(settings, ranges) {
-  return withGroups({}, settings, ["geometry"], ranges);
+export function beforeSettings(photo, settings, ranges) {
+  return withGroups(untouched(photo), settings, ["geometry"], ranges);
 }
 
 /** Every style's entry of the mix, by name; a style that is not in it has weight 0. */

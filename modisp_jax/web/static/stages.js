@@ -6,6 +6,8 @@ import { drawCurves, drawLut } from "./plots.js";
 const COLOURS = { gtm: "#e0a84f", gamma: "#6fb7c9" };
 const CURVE_TITLES = { gtm: "Global tone curve", gamma: "Power curve at the end" };
 
+const PLOTS = [{ name: "curves", title: "Tone curves, large", kind: "curve" }, { name: "chroma_lut", title: "Chroma map, large", kind: "lut" }];
+
 export function createStages(panel, holder, store, api, { chosen, failed }) {
   const list = el("div", { class: "stage-list", role: "radiogroup", "aria-label": "Stage that is shown" });
   const curves = el("canvas", { class: "plot", role: "img", "aria-label": "Tone curves" });
@@ -32,11 +34,11 @@ export function createStages(panel, holder, store, api, { chosen, failed }) {
   }
 
   function build() {
-    const rows = [{ name: null, title: "Finished picture" }, ...known.stages].map(({ name, title, kind, range }) => {
+    const rows = [{ name: null, title: "Finished picture" }, ...known.stages.filter(({ name }) => name !== "srgb")].map(({ name, title, kind }) => {
       const id = `stage-${name ?? "finished"}`;
       const input = el("input", { type: "radio", name: "stage", id, value: name ?? "", on: { change: () => choose(name) } });
       input.checked = name === stage;
-      const hint = range ? `${number(range[0])} to ${number(range[1])}` : { curve: "curve", lut: "map" }[kind] ?? "";
+      const hint = { curve: "plot", lut: "plot", map: "map" }[kind] ?? "";
       return el("div", { class: "stage" }, input, el("label", { for: id }, el("span", { text: title }), el("small", { text: hint })));
     });
     const focused = list.contains(document.activeElement) ? document.activeElement.id : null;
@@ -64,7 +66,7 @@ export function createStages(panel, holder, store, api, { chosen, failed }) {
     const side = Math.min(holder.clientWidth, holder.clientHeight) - 48;
     large.setAttribute("aria-label", entry().title);
     if (entry().kind === "lut") drawLut(large, known.curves.chroma_lut, side);
-    else drawCurves(large, curvesOf([stage]), { width: side * 1.2, height: side });
+    else drawCurves(large, curvesOf(["gtm", "gamma"]), { width: side * 1.2, height: side });
   }
 
   /** Asks for the stages of the settings of now, where they are not known. */
@@ -77,7 +79,7 @@ export function createStages(panel, holder, store, api, { chosen, failed }) {
     try {
       const answer = await api.stages(photo.id, store.settings());
       if (key !== seen) return;
-      known = answer;
+      known = { ...answer, stages: [...answer.stages, ...PLOTS] };
       if (stage !== null && !entry()) stage = null;
       build();
       drawAll();

@@ -78,6 +78,13 @@ export function createStore(persist = () => {}) {
       }
       emit("photos");
     },
+    /** Settings with which a photo begins, unless it has been edited here already. */
+    begin(id, settings) {
+      const { past, future, open } = histories.get(id);
+      if (past.length || future.length || open !== null) return;
+      histories.set(id, startHistory(settings));
+      if (id === current) emit("settings", { moved: true });
+    },
     remove(id) {
       const place = photos.findIndex((photo) => photo.id === id);
       photos = photos.filter((photo) => photo.id !== id);
