@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-
+from modisp_jax import compile_cache
 from modisp_jax.checkpoints import load_params, mix_weights
 from modisp_jax.editor.light import Lights, picked_illuminant
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, curves, stage_pixels, tones
+from modisp_jax.editor.warm import warm_room
+from modisp_jax.editor.window import window_pixels
 from modisp_jax.editor.worktop import Cancelled, Worktop
 from modisp_jax.inputs import Input, read_input
 from modisp_jax.io.images import apply_orientation, crop_as_stored
@@ -43,8 +45,11 @@ KEPT_AT_FULL_SIZE = (
     "grid",
     "pixels",
 )
-"""Pieces of the full-size rendering that stay: of large ones the denoised raw, the linear picture and the finished
-one."""
+"""Pieces of the full-size rendering that stay: of large ones the denoised raw and the linear picture, and the finished
+one in eight bits."""
+
+LARGEST_KEPT = 25_000_000
+"""Pixels of a photo up to which the full-size picture before and after its enhancement stays as well."""
 
 READING = SimpleNamespace(demosaic="libraw", linearize="inverse", networks=None, stored_settings=True)
 """Options of reading, as ``modisp render`` has them by default."""
@@ -115,6 +120,21 @@ class Engine:
         enhance = {key: value for key, value in self.style(recipe["enhance_style"]).items() if key == "enhance"}
         return denoise | {"photofinish": mixed["photofinish"]} | enhance
 
+    def warm(self, sizes, say, full=False):
+        """Compiles ahead what photos of these sizes can need; afterwards no slider waits for the compiler.
+
+        Args:
+          sizes: (height, width) of each photo as its file stores it; equal ones count once.
+          say: called with a line before each step.
+          full: also what the exact view at 1:1 needs, which takes as long as rendering each size three times.
+        """
+        compile_cache.enable()
+        for size in dict.fromkeys(tuple(size) for size in sizes):
+            image = jnp.full((*size, 3), 0.2, jnp.float32)
+            room = self.open(Raw(image, jnp.array([0.5, 1.0, 0.6], jnp.float32), jnp.eye(3), jnp.ones(3)))
+            warm_room(room, self, say, full)
+            room.close()
+
     def open(self, photo):
         """A :class:`Darkroom` for a photo: its path, an ``inputs.Input``, or a :class:`modisp_jax.Raw`."""
         if isinstance(photo, Raw):
@@ -133,7 +153,17 @@ class Darkroom:
         self._proxy = _proxy_of(photo.raw)
         self._desk = Worktop(self._proxy, self._lights, engine)
         is_small = self._proxy is photo.raw
-        self._table = self._desk if is_small else Worktop(photo.raw, self._lights, engine, KEPT_AT_FULL_SIZE)
+        keep = (
+            (*KEPT_AT_FULL_SIZE, "enhanced")
+            if math.prod(photo.raw.image.shape[:2]) <= LARGEST_KEPT
+            else KEPT_AT_FULL_SIZE
+        )
+        self._table = self._desk if is_small else Worktop(photo.raw, self._lights, engine, keep)
+
+    @property
+    def worktops(self):
+        """Those of the full-size photo and of the proxy; one and the same where the photo is small."""
+        return self._table, self._desk
 
     @property
     def size(self):
@@ -145,9 +175,13 @@ class Darkroom:
         """(height, width) of the upright proxy before any crop."""
         return self._upright_size(self._proxy.image.shape[:2])
 
+    def light(self, settings):
+        """The light that the settings make white: a ``Light`` with illuminant, ccm, about and note."""
+        return self._lights.find(recipe_of(settings, self._orientation)["white_balance"])
+
     def raw(self, settings, full=False):
         """The proxy, or the full raw, under the light that the settings ask for."""
-        light = self._lights.find(recipe_of(settings, self._orientation)["white_balance"])
+        light = self.light(settings)
         illuminant, ccm = jnp.asarray(light.illuminant), jnp.asarray(light.ccm)
         return dataclasses.replace(self._raw if full else self._proxy, illuminant=illuminant, ccm=ccm)
 
@@ -230,10 +264,29 @@ class Darkroom:
 
     def _crop_view(self, recipe, view, live):
         shop = self._table
-        if live and not shop.is_current("pixels", recipe):
+        if not live or shop.is_current("pixels", recipe) or shop is self._desk:
+            pixels, exact = shop.live(recipe) if live else (shop.want("pixels", recipe), True)
+            return _window(self._upright(_crop(pixels, recipe["crop"])), view), exact, shop.timings
+        box = self._stored_box(_box(view, self._size_after_crop(recipe)), recipe)
+        start = time.perf_counter()
+        pixels = window_pixels(shop, self._desk, recipe, box)
+        if pixels is None:
             return self._enlarged(recipe, view)
-        pixels = self._upright(_crop(shop.want("pixels", recipe), recipe["crop"]))
-        return _window(pixels, view), True, shop.timings
+        timings = self._desk.timings
+        return self._upright(pixels), False, timings | {"window": 1e3 * (time.perf_counter() - start)}
+
+    def _stored_box(self, box, recipe):
+        """A box of the upright cropped picture as one of the stored picture without crop."""
+        height, width = self._size_after_crop(recipe)
+        parts = box[0] / height, box[1] / width, box[2] / height, box[3] / width
+        stored = self._upright_size((height, width))
+        top, left, *sides = (
+            round(p * n) for p, n in zip(crop_as_stored(parts, self._orientation), stored * 2, strict=True)
+        )
+        if recipe["crop"] is not None:
+            first = crop_box(self._raw.image.shape[:2], recipe["crop"])
+            top, left = top + first[0], left + first[1]
+        return top, left, *sides
 
     def _enlarged(self, recipe, view):
         """A crop of the live proxy, enlarged."""

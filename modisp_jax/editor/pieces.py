@@ -210,7 +210,10 @@ def _look(name, *images):
             if name not in params:
                 found[style] = None
                 continue
-            seen = {image: value[1] if image == "linear_small" else value for image, value in zip(images, before)}
+            seen = {
+                image: value[1] if image == "linear_small" else value
+                for image, value in zip(images, before, strict=True)
+            }
             halo_fix = recipe["halo_fix"] if name == "ltm" else None
             found[style] = predicted({name: params[name]}, seen, name, photofinish_config(params), halo_fix)
         return found
@@ -234,7 +237,7 @@ def _apply(name, image, *images):
         if coefficients is None:
             return None
         before = [value[1] if isinstance(value, tuple) else value for value in before[:-1]]
-        seen = dict(zip(images, before)) if images else {}
+        seen = dict(zip(images, before, strict=False))
         sliders = numbers(recipe, _sliders(name)[:-1])
         strengths = (number(recipe[name]), strength)
         return applied(coefficients, before[image], seen, strengths, sliders, name, recipe["operators"])
@@ -265,8 +268,9 @@ def _make_pixels(shop, recipe, image, network):
 
 
 def polishing(recipe):
-    """(sliders, whether there is anything to do, operators) of the edits of the finished picture."""
-    return numbers(recipe, OF_PICTURE), any(recipe[name] for name in OF_PICTURE), recipe["operators"]
+    """(sliders, whether there is anything to do, operators to do it with) of the edits of the finished picture."""
+    works = any(recipe[name] for name in OF_PICTURE)
+    return numbers(recipe, OF_PICTURE), works, recipe["operators"] if works else None
 
 
 MAKE = {

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from modisp_jax.color import srgb_encode
-from modisp_jax.editor.pieces import coefficients_of, number, numbers, pixels, quantized
+from modisp_jax.editor.pieces import coefficients_of, number, quantized
 from modisp_jax.nets.photofinish import guide
 from modisp_jax.numerics import mix
 from modisp_jax.ops.tone_curve import tone_curve

@@ -91,7 +91,7 @@ class Worktop:
     def hold(self, recipe):
         """Holds slow pieces that the recipe would have computed anew, for this frame; the recipe for the others."""
         if not self.is_current("restored", recipe) and recipe["denoises"]:
-            self._held["restored"] = self._rescaled(recipe)
+            self._held["restored"] = self._hold_restored(recipe)
         if not self.is_current("ltm_look", recipe):
             if self._can_hold_maps(recipe):
                 kept = self._kept["ltm_look"]
@@ -105,13 +105,19 @@ class Worktop:
         slow = self._holds_maps or recipe["halo_fix"] is not None
         return slow and kept is not None and set(recipe["styles"]) <= set(kept.value)
 
-    def _rescaled(self, recipe):
+    def rescaled(self, recipe):
+        """(the denoiser's output for the exposure of some earlier frame, its ratio to this one's), or None."""
+        kept = self._kept.get("restored")
+        if kept is None or kept.recipe["denoises"] != recipe["denoises"]:
+            return None
+        return kept.value, number(2.0 ** (recipe["exposure"] - kept.recipe["exposure"]))
+
+    def _hold_restored(self, recipe):
         """The denoiser's output for another exposure, or, where there is none, the noisy picture; and whose it is."""
-        if "restored" not in self._kept or not self._kept["restored"].recipe["denoises"]:
+        found = self.rescaled(recipe)
+        if found is None:
             return self.want("exposed", recipe), None
-        kept = self._kept["restored"]
-        ratio = number(2.0 ** (recipe["exposure"] - kept.recipe["exposure"]))
-        return self._timed("rescaled", lambda: scaled(kept.value, ratio)), kept.serial
+        return self._timed("rescaled", lambda: scaled(*found)), self._kept["restored"].serial
 
     def _key(self, name, recipe):
         """What a piece depends on: values of the recipe, and whose results stand in for pieces before it."""
