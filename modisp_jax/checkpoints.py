@@ -130,13 +130,18 @@ def _load_mix(mix):
     for (name, _, _), params in zip(mix, sets, strict=True):
         if "photofinish" not in params:
             raise ValueError(f"style {name}: expected a set with photofinishing, got one without")
-    weights = {stage: [own.get(stage, weight) for _, weight, own in mix] for stage in STAGE_NAMES}
+    weights, heaviest = mix_weights(mix)
+    mixed = {"photofinish": mix_styles(sets, weights)["photofinish"]}
+    return mixed | {name: sets[heaviest][name] for name in ("enhance",) if name in sets[heaviest]}
+
+
+def mix_weights(mix):
+    """(weights of each stage {name: [n]}, index of the heaviest style) of a ``StyleFile.mix``; the latter enhances."""
     unknown = sorted({stage for _, _, own in mix for stage in own} - set(STAGE_NAMES))
     if unknown:
         raise ValueError(f"style: expected weights of {', '.join(STAGE_NAMES)}; got one of {unknown[0]!r}")
-    heaviest = max(range(len(mix)), key=lambda k: sum(weights[stage][k] for stage in STAGE_NAMES))
-    mixed = {"photofinish": mix_styles(sets, weights)["photofinish"]}
-    return mixed | {name: sets[heaviest][name] for name in ("enhance",) if name in sets[heaviest]}
+    weights = {stage: [own.get(stage, weight) for _, weight, own in mix] for stage in STAGE_NAMES}
+    return weights, max(range(len(mix)), key=lambda k: sum(weights[stage][k] for stage in STAGE_NAMES))
 
 
 def _load_set(source):

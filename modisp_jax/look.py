@@ -84,14 +84,11 @@ def _finish_by_networks(params, linear_small, edits, config):
     styles = params["styles"] if mixed else [params]
     variants = [photofinish_config(style) for style in styles]
 
-    def choose_by(style, variant, stage, images):
-        if stage.name not in style:
-            return None
-        options = {"halo_fix": config.halo_fix} if stage.name == "ltm" else {}
-        return stage.module.predict(style[stage.name], images, variant, **options)
-
     def choose(stage, images):
-        chosen = [choose_by(style, variant, stage, images) for style, variant in zip(styles, variants, strict=True)]
+        chosen = [
+            predict_stage(stage, style, images, variant, config.halo_fix)
+            for style, variant in zip(styles, variants, strict=True)
+        ]
         return mean_of(chosen, params["weights"][stage.name]) if mixed else chosen[0]
 
     strengths = jnp.stack([strength_of(params["weights"][name]) for name in STAGE_NAMES]) if mixed else None
@@ -105,6 +102,29 @@ def _finish_by_look(look, linear_small, edits, operators):
     )
 
 
+def predict_stage(stage, style, images, variant, halo_fix=None):
+    """The coefficients that a style's network chooses for a row of ``FINISH_STAGES``; None where it has no such stage.
+
+    Args:
+      stage: a ``FinishStage``.
+      style: photofinishing's parameters of one style.
+      images: the images made so far by their names in ``FinishedStages``, and ``linear_small``.
+      variant: the style's ``PhotofinishConfig``.
+      halo_fix: as in ``RenderConfig``.
+    """
+    if stage.name not in style:
+        return None
+    options = {"halo_fix": halo_fix} if stage.name == "ltm" else {}
+    return stage.module.predict(style[stage.name], images, variant, **options)
+
+
+def apply_stage(stage, coefficients, image, images, strength, edits, operators):
+    """The image [h, w, 3] after a stage of ``FINISH_STAGES``, blended by its strength, and the edits that follow it."""
+    # A gain can take values to the end of float32's range, where the sum of a strength's slopes overflows.
+    after = clip(stage.module.apply(coefficients, image, images), -HUGE, HUGE)
+    return edit_after(stage.name, mix(image, after, strength), edits, operators)
+
+
 def _fold(choose, linear_small, edits, strengths, operators):
     """Runs the table of stages; ``choose(stage, images)`` gives a stage's coefficients, or None to leave it out."""
     images = {"linear_small": linear_small}
@@ -116,10 +136,7 @@ def _fold(choose, linear_small, edits, strengths, operators):
         images[stage.output] = None
         if chosen is not None:
             strength = getattr(edits, stage.name) * (1.0 if strengths is None else clip01(strengths[number]))
-            # A gain can take values to the end of float32's range, where the sum of a strength's slopes overflows.
-            after = clip(stage.module.apply(chosen, image, images), -HUGE, HUGE)
-            image = mix(image, after, strength)
-            image = edit_after(stage.name, image, edits, operators)
+            image = apply_stage(stage, chosen, image, images, strength, edits, operators)
             images[stage.output] = image
     del images["linear_small"]
     return Look(**coefficients, strengths=strengths), FinishedStages(**images)

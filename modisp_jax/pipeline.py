@@ -10,7 +10,7 @@ from modisp_jax.config import RenderConfig
 from modisp_jax.look import finish_by_look, finish_by_networks
 from modisp_jax.numerics import clip, clip01
 from modisp_jax.ops.geometry import crop_box
-from modisp_jax.ops.guided_upsample import guided_upsample
+from modisp_jax.ops.guided_upsample import apply_affine_grid, fit_affine_grid
 from modisp_jax.params import config_of
 from modisp_jax.resample import resize_bilinear
 from modisp_jax.stages import color, restore
@@ -97,25 +97,14 @@ def _check(params, raw):
 def _linear_stages(params, raw, edits, config):
     """The stages up to linear sRGB, by name; ``linear_small`` is what photofinishing sees."""
     networks = config_of(params)
-    exposure = jnp.exp2(clip(edits.exposure, -4.0, 4.0))
-    exposed = clip01(raw.image) * exposure
+    exposed = expose_raw(raw.image, edits.exposure)
     denoised = exposed
     if networks.denoise is not None:
         denoised = restore.denoise(
             params["denoise"], exposed, networks.denoise, edits.denoise, activations=config.activations
         )
-    linear = color.to_linear_srgb(
-        denoised,
-        raw.illuminant,
-        raw.ccm,
-        saturation=raw.saturation * exposure,
-        clipped_highlights=config.clipped_highlights,
-    )
-    ev = jnp.zeros(())
-    if edits.auto_exposure is not None:
-        operators = OPERATORS[config.operators]
-        ev = edits.auto_exposure * operators.auto_exposure_ev(linear)
-        linear = operators.denoise(operators.expose(linear, ev), edits.luma_denoise, edits.chroma_denoise)
+    linear = to_linear(denoised, raw, edits.exposure, config.clipped_highlights)
+    linear, ev = adjust(linear, edits, config.operators)
     return {
         "exposed": exposed,
         "denoised": denoised,
@@ -135,10 +124,7 @@ def _full_size_stages(params, linear_small, finished, linear, edits, config):
         enhanced = restore.enhance(
             params["enhance"], upsampled, networks.enhance, edits.enhance, activations=config.activations
         )
-    srgb = enhanced
-    if edits.sharpening is not None:
-        srgb = turn(OPERATORS[config.operators].sharpen(enhanced, edits.sharpening), edits.rotation)
-    return {"upsampled": upsampled, "enhanced": enhanced, "srgb": srgb}
+    return {"upsampled": upsampled, "enhanced": enhanced, "srgb": polish(enhanced, edits, config.operators)}
 
 
 # The same without what nobody asks for, so that the compiler can work in place.
@@ -167,6 +153,45 @@ _complete = jax.jit(_complete_fully, static_argnames="config")
 _complete_in_place = jax.jit(_complete_fully, static_argnames="config", donate_argnames="linear")
 
 
+# The steps between the networks, each a function by itself: the editor runs again only what a setting changes.
+
+
+def expose_raw(image, exposure):
+    """The raw [H, W, 3] clipped to [0, 1], times ``2^exposure``."""
+    return clip01(image) * _factor(exposure)
+
+
+def _factor(exposure):
+    return jnp.exp2(clip(exposure, -4.0, 4.0))
+
+
+def to_linear(denoised, raw, exposure, clipped_highlights):
+    """Linear sRGB [H, W, 3] of the denoised raw: white balance and colour matrix of ``raw``."""
+    return color.to_linear_srgb(
+        denoised,
+        raw.illuminant,
+        raw.ccm,
+        saturation=raw.saturation * _factor(exposure),
+        clipped_highlights=clipped_highlights,
+    )
+
+
+def adjust(linear, edits, operators):
+    """What edits do to the linear picture: (it after automatic exposure and classical denoising, EV that was added)."""
+    if edits.auto_exposure is None:
+        return linear, jnp.zeros(())
+    operators = OPERATORS[operators]
+    ev = edits.auto_exposure * operators.auto_exposure_ev(linear)
+    return operators.denoise(operators.expose(linear, ev), edits.luma_denoise, edits.chroma_denoise), ev
+
+
+def polish(enhanced, edits, operators):
+    """The enhanced picture after the edits sharpening and rotation."""
+    if edits.sharpening is None:
+        return enhanced
+    return turn(OPERATORS[operators].sharpen(enhanced, edits.sharpening), edits.rotation)
+
+
 def shrink(linear):
     """The small image that photofinishing sees: floor(H/4) x floor(W/4), bilinear, corners aligned."""
     return resize_bilinear(linear, small_size(linear.shape[:2]))
@@ -178,11 +203,21 @@ def small_size(size):
 
 
 def upsample(linear_small, finished, linear):
-    """Guided upsampling of the finished small picture; one without any colour stays without.
+    """Guided upsampling of the finished small picture, see :func:`apply_upsampling`."""
+    return apply_upsampling(fit_upsampling(linear_small, finished), linear)
+
+
+def fit_upsampling(linear_small, finished):
+    """What guided upsampling knows of the small pictures: (grid of models [gh, gw, 16, 3, 4], is it all grey [])."""
+    return fit_affine_grid(linear_small, finished), jnp.all(finished == finished[..., :1])
+
+
+def apply_upsampling(fit, linear):
+    """The full-size picture [H, W, 3] of ``linear`` by a :func:`fit_upsampling`; one without any colour stays without.
 
     Where a model sees few small pixels it leans towards a gain for each channel of ``linear``, which would bring that
     one's colours back into black and white: specks of up to full saturation on real photos.
     """
-    srgb = guided_upsample(linear_small, finished, linear)
-    grey = jnp.all(finished == finished[..., :1])
+    grid, grey = fit
+    srgb = clip01(apply_affine_grid(grid, linear))
     return jnp.where(grey, rgb_to_ycbcr(srgb)[..., :1], srgb)
