@@ -67,7 +67,7 @@ class Exports:
         self._pause = pause
         self._jobs, self._queue = collections.OrderedDict(), collections.deque()
         self._ready = threading.Condition()
-        self._ended, self._thread = False, None
+        self._ended, self._thread, self._hidden = False, None, None
 
     def folder_of(self, photo):
         """Where the pictures of a photo go."""
@@ -131,6 +131,8 @@ class Exports:
             self._ready.notify_all()
         if self._thread is not None:
             self._thread.join(seconds)
+        if self._hidden is not None:  # the photo at work is not done in time: nothing of it is left
+            shutil.rmtree(self._hidden, ignore_errors=True)
         return self._thread is None or not self._thread.is_alive()
 
     def _run(self):
@@ -175,7 +177,7 @@ class Exports:
         folder = self.folder_of(photo)
         folder.mkdir(parents=True, exist_ok=True)
         suffix = EXPORT_FORMATS[job.export.format]
-        hidden = Path(tempfile.mkdtemp(prefix=".modisp-export-", dir=folder))
+        hidden = self._hidden = Path(tempfile.mkdtemp(prefix=".modisp-export-", dir=folder))
         try:
             target = hidden / (photo.path.stem + suffix)
             common = self._common(photo, job.export)
@@ -188,6 +190,7 @@ class Exports:
             place = move_to_free_name(target, folder)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+            self._hidden = None
         return place, command_text(command_of(photo.path, settings, output=place, **common))
 
 

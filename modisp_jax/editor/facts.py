@@ -9,6 +9,7 @@ from modisp_jax.io import published_raw_jpeg as published
 from modisp_jax.io.load import load_metadata
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.raw_container import JpegError, find_member, is_jpeg
+from modisp_jax.io.raw_lossless import frame_of
 from modisp_jax.io.thumbnails import size_of_picture, thumbnail_of_picture, thumbnail_of_raw
 from modisp_jax.render_settings import RAW_SUFFIXES
 
@@ -22,6 +23,8 @@ class Facts(NamedTuple):
     """``"raw"``, ``"jpeg with raw"`` or ``"finished"``."""
     size: tuple[int, int]
     """(height, width) of the upright picture, before any crop."""
+    stored_size: tuple[int, int]
+    """(height, width) as the file stores it, not turned."""
     record: dict
     """How the picture was made that carries its raw; {} of anything else."""
 
@@ -41,8 +44,14 @@ def read_facts(path):
     path = Path(path)
     if guess_kind(path) == RAW:
         metadata = load_metadata(path)
-        return Facts(RAW, _upright(metadata.size, metadata.orientation), {})
-    return _carried(path) or Facts(FINAL, size_of_picture(path), {})
+        return _facts(RAW, metadata.size, metadata.orientation)
+    return _carried(path) or _facts(FINAL, *size_of_picture(path))
+
+
+def _facts(kind, stored_size, orientation, record=None):
+    height, width = stored_size
+    upright = (width, height) if orientation in range(5, 9) else (height, width)
+    return Facts(kind, upright, (height, width), record or {})
 
 
 def _carried(path):
@@ -68,28 +77,14 @@ def _of_member(data):
         raise ValueError(f"expected a raw's height and width, got {size!r}")
     metadata = RawMetadata.from_dict(member.header.get("metadata"))
     ours = isinstance(settings, dict) and "modisp_jax" in settings
-    return Facts(CARRIED, _upright(size, metadata.orientation), settings if ours else {})
+    return _facts(CARRIED, size, metadata.orientation, settings if ours else {})
 
 
 def _of_published(data):
     found = published.find_published(data)
     if found is None or found.jpeg is None:
         return None
-    size = published_size(found)
-    orientation = found.metadata.get("orientation")
-    return Facts(CARRIED, _upright(size, orientation), {})
-
-
-def published_size(found):
-    """(height, width) of the raw in a file of the published tool."""
-    from modisp_jax.io.raw_lossless import frame_of
-
-    return frame_of(found.jpeg)[:2]
-
-
-def _upright(size, orientation):
-    height, width = size
-    return (width, height) if orientation in range(5, 9) else (height, width)
+    return _facts(CARRIED, frame_of(found.jpeg)[:2], found.metadata.get("orientation"))
 
 
 def make_thumbnail(path, side):

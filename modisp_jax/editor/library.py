@@ -53,6 +53,8 @@ class Photo:
     uploaded: bool = False
     size: tuple[int, int] | None = None
     """(height, width) upright; None until the file has been looked at."""
+    stored_size: tuple[int, int] | None = None
+    """The same as the file stores it."""
     settings: dict = dataclasses.field(default_factory=dict)
     """In normal form."""
     error: str | None = None
@@ -136,7 +138,7 @@ class Library:
     def _look_at(self, photo):
         try:
             facts = read_facts(photo.path)
-            photo.kind, photo.size = facts.kind, facts.size
+            photo.kind, photo.size, photo.stored_size = facts.kind, facts.size, facts.stored_size
             if facts.kind != FINAL and photo.settings == finished_settings():
                 photo.settings = {}
             if facts.record:

@@ -107,7 +107,7 @@ def thumbnail_of_picture(path, side):
 
 
 def size_of_picture(path):
-    """(height, width) of a finished photo as seen upright, from its head. Raises :class:`ImageError`."""
+    """((height, width) as stored, orientation) of a finished photo, from its head. Raises :class:`ImageError`."""
     kind = _kind(path)
     try:
         with _opened(path, kind) if kind != "HEIF" else _pillow(path, kind) as picture:
@@ -117,8 +117,9 @@ def size_of_picture(path):
     except ImageError:
         raise
     except Exception:
-        size, orientation = read_photo(path).srgb.shape[:2], 1
-    return size[::-1] if orientation in range(5, 9) else size
+        photo = read_photo(path)
+        size, orientation = photo.srgb.shape[:2], photo.metadata.orientation
+    return size, orientation
 
 
 def _turned(pixels, orientation):

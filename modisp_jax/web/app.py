@@ -14,9 +14,9 @@ from modisp_jax import __version__
 from modisp_jax.checkpoints import BUILT_IN, STYLES
 from modisp_jax.describe import explain
 from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
+from modisp_jax.editor.darkroom import PROXY_SIDE, Cancelled
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library, NotFound, TooLarge
-from modisp_jax.editor.plain_engine import PROXY_SIDE, Cancelled
 from modisp_jax.editor.settings import (
     EXPORT_CODECS,
     EXPORT_FORMATS,
@@ -61,6 +61,29 @@ class Editor:
     queue: NewestWins
     exports: Exports
     status: Status = dataclasses.field(default_factory=Status)
+    say: object = print
+    """Called with each message of compiling."""
+    compiled: set = dataclasses.field(default_factory=set)
+    """Sizes of photos that have been compiled for, or are about to be."""
+
+    def prepare(self, photo):
+        """Has the rendering thread compile what photos of this one's size need, unless it has; returns at once."""
+        size = photo.stored_size
+        if size is None or size in self.compiled:
+            return
+        self.compiled.add(size)
+        self.status.ready = False
+
+        def tell(message):
+            self.status.message = message
+            self.say(message)
+
+        def done(future):
+            error = None if future.cancelled() else future.exception()
+            tell("ready" if error is None else f"could not compile ahead: {error}")
+            self.status.ready = True
+
+        self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
 
 
 def create_app(editor, *, token, hosts, files=None):
@@ -149,7 +172,9 @@ def _add_photos(app, editor):
 
     @app.get("/api/photos/{id}")
     def photo(id: str):
-        return library.get(id).to_dict()
+        found = library.get(id)
+        editor.prepare(found)
+        return found.to_dict() | {"ready": editor.status.ready}
 
     @app.delete("/api/photos/{id}")
     async def close(id: str):
@@ -226,8 +251,8 @@ def _add_frames(app, editor):
         def work(room):
             found = [float(value) for value in room.pick(settings, x, y, radius)]
             light = {"mode": "picked", "illuminant": picked_illuminant(found)}
-            seen = room.light(settings | {"white_balance": light})
-            return {"white_balance": light, "cct": seen["cct"], "tint": seen["tint"]}
+            cct, tint = room.light_of(light["illuminant"])
+            return {"white_balance": light, "cct": round(cct), "tint": round(tint, 1) + 0.0}
 
         return await in_room(id, work)
 

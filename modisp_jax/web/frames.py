@@ -1,12 +1,13 @@
 """Frames on their way to the page: a JSON and the picture's bytes in one answer."""
 
-import io
 import json
 
 import numpy as np
 
+from modisp_jax.editor.encode import jpeg, png
+
 MIME = {"jpeg": "image/jpeg", "png": "image/png"}
-QUALITY = 90
+ENCODERS = {"jpeg": jpeg, "png": png}
 
 
 def encode_frame(frame, seq, encoding):
@@ -25,15 +26,4 @@ def encode_frame(frame, seq, encoding):
         "mime": MIME[encoding],
     }
     text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode("ascii")
-    return len(text).to_bytes(4, "little") + text + _picture(frame.pixels, encoding)
-
-
-def _picture(pixels, encoding):
-    from PIL import Image
-
-    out, picture = io.BytesIO(), Image.fromarray(np.asarray(pixels))
-    if encoding == "png":
-        picture.save(out, "png", compress_level=1)
-    else:
-        picture.save(out, "jpeg", quality=QUALITY, subsampling=0)
-    return out.getvalue()
+    return len(text).to_bytes(4, "little") + text + ENCODERS[encoding](np.asarray(frame.pixels))

@@ -12,9 +12,9 @@ from pathlib import Path
 import uvicorn
 
 from modisp_jax import compile_cache
+from modisp_jax.editor.darkroom import Engine
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library
-from modisp_jax.editor.darkroom import Engine
 from modisp_jax.editor.settings import Making
 from modisp_jax.render_files import give_memory_back, load_style
 from modisp_jax.render_settings import awb_networks
@@ -23,8 +23,10 @@ from modisp_jax.web.newest import NewestWins
 from modisp_jax.web.security import hosts_of, new_token
 
 HOST = "127.0.0.1"
-PATIENCE = 10
+PATIENCE = 5
 """Seconds that the end waits for a picture at work."""
+FEW = 20
+"""Photos that are looked at for one that can be read, before the page is there."""
 QUIET = 2
 """Seconds that an export waits, before each photo, for the page's own frames."""
 
@@ -46,7 +48,7 @@ def edit(photos, *, output, params, awb, port, browser):
             server = make_server(create_app(editor, token=token, hosts=hosts_of(port)))
             address = f"http://{HOST}:{port}/?token={token}"
             print(f"modisp edit: {address}  (Ctrl-C ends it)", flush=True)
-            warm(editor, _say)
+            prepare_first(editor)
             if browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             with _ended_by_signals():
@@ -62,6 +64,7 @@ def listen(port):
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
+        listener.listen(128)  # from now on: a browser that is quicker than the server waits
     except (OSError, OverflowError) as error:
         listener.close()
         raise ValueError(f"--port {port}: expected a port that is free, got: {error}") from None
@@ -75,7 +78,7 @@ def make_editor(photos=(), *, output=None, making=Making(), engine=None, **bound
     library.add(photos)
     queue = NewestWins()
     exports = Exports(library, folder=output, fallback=Path.cwd(), pause=lambda: queue.wait_until_idle(QUIET))
-    return Editor(library, queue, exports, Status())
+    return Editor(library, queue, exports, Status(), _say)
 
 
 def make_server(app):
@@ -94,25 +97,13 @@ def make_server(app):
     return uvicorn.Server(config)
 
 
-def warm(editor, say):
-    """Has the rendering thread compile what the first photos need; ``say`` is called with each message."""
-
-    def tell(message):
-        editor.status.message = message
-        say(message)
-
-    def work():
-        photos = editor.library.photos()[:1]
-        sizes = [editor.library.get(photo.id).size for photo in photos]
-        editor.library.engine.warm([size for size in sizes if size is not None], tell)
-
-    def done(future):
-        error = future.exception() if not future.cancelled() else None
-        editor.status.ready = True
-        editor.status.message = "" if error is None else f"could not compile ahead: {error}"
-        say("ready" if error is None else editor.status.message)
-
-    editor.queue.submit(work).add_done_callback(done)
+def prepare_first(editor):
+    """Has the rendering thread compile for the first photo that can be read; without any the editor is ready."""
+    for photo in editor.library.photos()[:FEW]:
+        if editor.library.get(photo.id).stored_size is not None:
+            editor.prepare(photo)
+            return
+    editor.status.ready, editor.status.message = True, ""
 
 
 def end(editor):

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from modisp_jax import cli
+import modisp_jax as mj
+from modisp_jax import cli, inputs
 from modisp_jax.editor import exports as module
 from modisp_jax.editor.exports import Exports, move_to_free_name
 from modisp_jax.editor.library import Library, NotFound
@@ -101,7 +102,7 @@ def test_an_export_is_what_render_writes(exports, library, tmp_path, quick):
     words[words.index("--output") + 1] = str(tmp_path / "by_render.jpg")
     assert cli.main(words[1:]) == 0
     assert place.read_bytes() == (tmp_path / "by_render.jpg").read_bytes()
-    assert read_image(place).shape == (32, 29, 3)  # of 64 x 48 upright
+    assert read_image(place).shape == (32, 28, 3)  # of 64 x 48 upright
     again = Library(None, making=NEUTRAL)
     (photo,) = again.add([place])
     assert again.get(photo.id).to_dict() | {"id": ""} == {
@@ -120,6 +121,8 @@ def test_an_export_is_what_render_writes(exports, library, tmp_path, quick):
 
 
 def test_a_finished_photo_is_exported_as_render_does(exports, library, tmp_path, quick, monkeypatch):
+    by_curve = lambda path, method, params: mj.read_photo_as_raw(path, method="curve")  # noqa: E731 (quick)
+    monkeypatch.setattr(inputs, "read_photo_as_raw", by_curve)
     photos = [(asked(library, "finished.png")[0][0], {"edits": {"contrast": 0.3}})]
     job = done(exports, photos, Export("tiff", bits=8))
     assert job.failed == []
@@ -199,6 +202,20 @@ def test_cancelling_ends_after_the_photo_at_work(exports, library, folder, plain
     assert exports.wait(waiting.id, 30).state == "cancelled"
     assert (job.done, [file["name"] for file in job.files], waiting.done) == (1, ["a.jpg"], 0)
     assert names(folder) == ["a.dng", "a.jpg", "bad.dng", "finished.png"]
+
+
+def test_an_end_that_does_not_wait_leaves_nothing(library, folder, plain):
+    started, go_on = threading.Event(), threading.Event()
+    plain.append(lambda job: started.set() or go_on.wait(30))
+    exports = Exports(library)
+    job = exports.start(asked(library, "a.dng"), Export())
+    assert started.wait(30)
+    assert not exports.end(0)
+    assert names(folder) == ["a.dng", "bad.dng", "finished.png"]
+    go_on.set()
+    assert exports.end(30)
+    assert (job.state, len(job.failed)) == ("done", 1)
+    assert names(folder) == ["a.dng", "bad.dng", "finished.png"]
 
 
 def test_where_pictures_go(library, tmp_path, plain, folder):
