@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser import CHROMIUM, FLAGS
 
+PATIENCE = 120_000
+"""Milliseconds that a state is waited for; the machine may have much else to do."""
 IDLE = "html[data-ready=true][data-frames=idle]"
 
 needs_browser = pytest.mark.skipif(
@@ -26,6 +28,7 @@ def chromium(**options):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         try:
             page = browser.new_page(accept_downloads=True, **options)
+            page.set_default_timeout(PATIENCE)
             page.faults = []
             page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
             page.on("pageerror", lambda error: page.faults.append(str(error)))

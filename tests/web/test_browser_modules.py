@@ -86,7 +86,9 @@ class TestSettings:
         rows = [dict(zip(("style", "weight", "weights"), entry, strict=True)) for entry in entries]
         found = run(page, "settings", "return m.withMix({}, x, 'natural', {})", rows)
         assert found.get("mix") == mix
-        again = run(page, "settings", "return m.withMix({}, m.mixOf(x, ['natural', 'vivid'], 'natural'), 'natural', {})", found)
+        again = run(
+            page, "settings", "return m.withMix({}, m.mixOf(x, ['natural', 'vivid'], 'natural'), 'natural', {})", found
+        )
         assert again == found
 
     def test_the_pad_has_a_style_at_each_corner(self, page):
@@ -252,7 +254,10 @@ class TestViewport:
 
     def test_the_proxy_suffices_for_the_whole_and_for_small_photos(self, page):
         small = self.PORT.replace("[3000, 4000]", "[96, 128]").replace('"fit"', "4")
-        assert run(page, "viewport", f"return [m.regionOf({self.PORT}, 1500), m.regionOf({small}, 1500)]") == [None, None]
+        assert run(page, "viewport", f"return [m.regionOf({self.PORT}, 1500), m.regionOf({small}, 1500)]") == [
+            None,
+            None,
+        ]
 
 
 class TestCrop:
@@ -297,7 +302,10 @@ class TestNumbers:
 
     def test_what_is_no_number_is_none_and_ranges_hold(self, page):
         spec = {"low": -4, "high": 4, "step": 0.05, "unit": "EV"}
-        assert run(page, "controls", "const { read } = m.formatOf(x); return [read('bright'), read('99')]", spec) == [None, 4]
+        assert run(page, "controls", "const { read } = m.formatOf(x); return [read('bright'), read('99')]", spec) == [
+            None,
+            4,
+        ]
 
 
 class TestPictures:

@@ -201,7 +201,7 @@ export function createView(holder, { changed, picked, readout }) {
   });
   divider.addEventListener("pointerdown", (event) => {
     event.preventDefault();
-    divider.focus();
+    divider.focus({ preventScroll: true });
     const width = holder.clientWidth;
     drag(divider, event, (dx) => view.setSplit(split + dx / width));
   });

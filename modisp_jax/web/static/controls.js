@@ -77,8 +77,8 @@ export function slider(spec, { input, commit, reset, mark = () => null }) {
     paint();
     input(value);
   });
-  range.addEventListener("pointerdown", (event) => {
-    if (event.detail <= 1) marked = mark();
+  range.addEventListener("mousedown", (event) => {
+    if (event.detail <= 1) marked = mark(); // the first press of a double click
   });
   // The browser says "change" after each key; keys held down are one step, which ends when the key is let go.
   let keyed = false;

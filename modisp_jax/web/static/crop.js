@@ -136,7 +136,7 @@ export function createCrop(holder, view, store, ranges, { modeChanged }) {
     if (event.button !== 0) return;
     event.preventDefault();
     const handle = event.target.dataset.handle;
-    event.target.focus();
+    event.target.focus({ preventScroll: true });
     const area = view.rect();
     const start = rect;
     const sum = [0, 0]; // from the start of the drag, so that a rectangle held at the edge follows the pointer back
@@ -149,6 +149,7 @@ export function createCrop(holder, view, store, ranges, { modeChanged }) {
   });
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === "Escape") {
+      event.preventDefault(); // Enter would press the button that gets the focus
       event.stopPropagation();
       setActive(false);
       switcher.focus();

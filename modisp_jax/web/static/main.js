@@ -344,6 +344,6 @@ async function start() {
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     byId("veil").hidden = true;
-    if (now.message) notices.notify(now.message);
+    if (/could not/.test(now.message)) notices.notify(now.message);
   }
 }

@@ -129,7 +129,7 @@ function createPad(store, styles, standard, changed) {
 
   field.addEventListener("pointerdown", (event) => {
     event.preventDefault();
-    thumb.focus();
+    thumb.focus({ preventScroll: true }); // the place of the press must not move away
     const box = field.getBoundingClientRect();
     const follow = (next) => moveTo((next.clientX - box.left) / box.width, (next.clientY - box.top) / box.height);
     follow(event);

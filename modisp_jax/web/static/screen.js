@@ -50,11 +50,11 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
   /** Asks for all that is to be seen now. */
   function wish() {
     const photo = store.photo();
+    root.dataset.frames = photo && !photo.error ? "busy" : "idle";
     if (!photo || photo.error || !photo.size || root.dataset.ready !== "true") return scheduler.stop();
     const stage = stages.image();
     const settings = crop.active() ? withEdit(store.settings(), "crop", null, ranges) : store.settings();
     const before = view.split() !== null || holding ? beforeSettings(photo, settings, ranges) : null;
-    root.dataset.frames = "busy";
     const scene = JSON.stringify([photo.id, crop.active(), stage]);
     if (!stage && view.has("stage")) view.clear("stage");
     if (!before && view.has("before")) view.clear("before");
