@@ -359,23 +359,19 @@ def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
     assert "pip install 'modisp_jax[web]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_program_starts_and_ends_cleanly(folder, tmp_path, number):
-    """A signal ends it with code 0, and no file is left of what was uploaded."""
-    command = [
-        sys.executable,
-        "-m",
-        "modisp_jax.cli",
-        "edit",
-        str(folder / "a.dng"),
-        "--no-browser",
-        "--params",
-        "neutral",
-    ]
-    environment = os.environ | {"TMPDIR": str(tmp_path), "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
+def test_the_program_starts_and_ends_cleanly(folder, tmp_path):
+    """Ctrl-C and SIGTERM end it with code 0, and no file is left of what was uploaded."""
+    command = [sys.executable, "-m", "modisp_jax.cli", "edit", "--no-browser", "--params", "neutral"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **streams) as process:
-        try:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for number in numbers:
+            (tmp_path / number.name).mkdir()
+            environment = {"TMPDIR": str(tmp_path / number.name), "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
+            processes.append(stack.enter_context(subprocess.Popen(command, env=os.environ | environment, **streams)))
+            stack.callback(processes[-1].kill)
+        for number, process in zip(numbers, processes, strict=True):
             address = process.stdout.readline().split()[2]
             token = address.split("token=")[1]
             url = address.split("?")[0] + "api/photos?name=dropped.dng"
@@ -383,11 +379,10 @@ def test_the_program_starts_and_ends_cleanly(folder, tmp_path, number):
             request = urllib.request.Request(url, data=data, headers={"X-Modisp-Token": token})
             with urllib.request.urlopen(request, timeout=60) as answer:
                 assert json.load(answer)["name"] == "dropped.dng"
-            assert len(list(tmp_path.rglob("dropped.dng"))) == 1
+            assert len(list((tmp_path / number.name).rglob("dropped.dng"))) == 1
             process.send_signal(number)
+        for number, process in zip(numbers, processes, strict=True):
             out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (0, "")
-    assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+            assert (process.returncode, out) == (0, "")
+            assert "Traceback" not in err
+            assert list((tmp_path / number.name).iterdir()) == []
