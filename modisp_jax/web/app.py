@@ -27,6 +27,7 @@ from modisp_jax.editor.settings import (
     read_style,
     write_style,
 )
+from modisp_jax.editor.views import STAGE_VIEWS
 from modisp_jax.io.names import shown
 from modisp_jax.render_files import FAILURES
 from modisp_jax.web.bodies import LARGEST_EXPORT, BadRequest, check_length, read_body, read_object
@@ -80,7 +81,8 @@ class Editor:
 
         def done(future):
             error = None if future.cancelled() else future.exception()
-            tell("ready" if error is None else f"could not compile ahead: {error}")
+            self.say("ready" if error is None else f"could not compile ahead: {error}")
+            self.status.message = "" if error is None else f"could not compile ahead: {shown(error)}"
             self.status.ready = True
 
         self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
@@ -139,7 +141,7 @@ def _add_photos(app, editor):
 
     @app.get("/api/state")
     def state():
-        return {
+        found = {
             "version": __version__,
             "photos": [photo.to_dict() for photo in library.photos()],
             "styles": style_controls(),
@@ -147,7 +149,7 @@ def _add_photos(app, editor):
             "white_balance": light_controls(library.making.modes),
             "default_style": DEFAULT_STYLE if library.making.params in BUILT_IN[:-1] else None,
             "proxy": PROXY_SIDE,
-            "stages": {},
+            "stages": {name: title for name, (title, _) in STAGE_VIEWS.items()},
             "export": {
                 "folder": None if editor.exports.folder is None else shown(editor.exports.folder),
                 "formats": list(EXPORT_FORMATS),
@@ -156,6 +158,7 @@ def _add_photos(app, editor):
             "ready": editor.status.ready,
             "message": editor.status.message,
         }
+        return JSONResponse(found)  # as it is: FastAPI would look at each of thousands of photos
 
     @app.post("/api/photos")
     async def upload(request: Request, name: str = ""):

@@ -78,6 +78,7 @@ def test_the_state_says_what_the_page_needs(client):
         "tint": [-100, 100],
     }
     assert (state["default_style"], state["proxy"]) == ("natural", 1500)
+    assert "linear" in state["stages"]
     assert state["export"]["formats"] == ["jpg", "png", "tiff"]
 
 
@@ -315,7 +316,7 @@ def test_compiling_ahead_is_told(folder, tmp_path):
         prepare_first(editor)
         editor.queue.wait_until_idle(30)
         state = client.json("GET", "/api/state")
-        assert (state["ready"], state["message"]) == (True, "ready")
+        assert (state["ready"], state["message"]) == (True, "")
         assert said == ["compiling (1 of 1)", "ready"]
         assert engine.warmed == [(48, 64)]
         assert client.json("GET", f"/api/photos/{state['photos'][2]['id']}")["ready"]  # of the same size as stored
