@@ -3,12 +3,15 @@
 import asyncio
 import dataclasses
 import sys
+import threading
 import traceback
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from modisp_jax import __version__
 from modisp_jax.checkpoints import BUILT_IN, STYLES
@@ -66,14 +69,18 @@ class Editor:
     """Called with each message of compiling."""
     compiled: set = dataclasses.field(default_factory=set)
     """Sizes of photos that have been compiled for, or are about to be."""
+    _compiling: int = 0
+    _lock: object = dataclasses.field(default_factory=threading.Lock)
 
     def prepare(self, photo):
         """Has the rendering thread compile what photos of this one's size need, unless it has; returns at once."""
         size = photo.stored_size
-        if size is None or size in self.compiled:
-            return
-        self.compiled.add(size)
-        self.status.ready = False
+        with self._lock:
+            if size is None or size in self.compiled:
+                return
+            self.compiled.add(size)
+            self._compiling += 1
+            self.status.ready = False
 
         def tell(message):
             self.status.message = message
@@ -82,8 +89,10 @@ class Editor:
         def done(future):
             error = None if future.cancelled() else future.exception()
             self.say("ready" if error is None else f"could not compile ahead: {error}")
-            self.status.message = "" if error is None else f"could not compile ahead: {shown(error)}"
-            self.status.ready = True
+            with self._lock:
+                self._compiling -= 1
+                self.status.message = "" if error is None else f"could not compile ahead: {shown(error)}"
+                self.status.ready = self._compiling == 0
 
         self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
 
@@ -124,6 +133,16 @@ def _add_errors(app):
     async def unknown(request, error):
         del request
         return _error(error.status_code, {404: "there is nothing at this address"}.get(error.status_code, error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request, error):
+        del request, error
+        return _error(422, "expected an address of another form")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request, error):
+        del request, error
+        return _error(400, "the page has gone away")
 
     @app.exception_handler(Exception)
     async def unexpected(request, error):
@@ -213,8 +232,6 @@ def _add_frames(app, editor):
         try:
             return await asyncio.wrap_future(submit(run))
         except FAILURES as error:
-            if isinstance(error, TooLarge):
-                raise
             raise ValueError(library.words(error, photo)) from None
 
     @app.post("/api/photos/{id}/frame")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,9 @@ import modisp_jax as mj
 from modisp_jax import cli
 from modisp_jax.editor import exports as exports_module
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.web import start
 from modisp_jax.web.newest import NewestWins, Stale
-from modisp_jax.web.start import listen, prepare_first
+from modisp_jax.web.start import learned_modes, listen, prepare_first
 from tests.web.serving import serving
 
 SIZE = (48, 64)
@@ -87,7 +89,7 @@ def test_a_photo_is_looked_at_when_it_is_asked_for(client, ids):
     assert client.json("GET", f"/api/photos/{ids['bad.dng']}")["error"].startswith("bad.dng: ")
     status, headers, data = client.ask("GET", f"/api/photos/{ids['b.dng']}/thumbnail")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
-    assert Image.open(io.BytesIO(data)).size == (48, 64)
+    assert Image.open(io.BytesIO(data)).size == (24, 32)
     assert "bad.dng" in client.error(422, "GET", f"/api/photos/{ids['bad.dng']}/thumbnail")
 
 
@@ -212,6 +214,22 @@ def test_a_dropped_photo_is_opened_and_closed(client, folder, ids):
     client.json("DELETE", f"/api/photos/{json.loads(data)['id']}")
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(client, editor, capfd):
+    def there():
+        folder = editor.library._folder
+        return folder is not None and list(folder.rglob("broken.dng"))
+
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        head = f"Host: 127.0.0.1:{client.port}\r\nX-Modisp-Token: {client.token}\r\nContent-Length: 1000"
+        connection.sendall(f"POST /api/photos?name=broken.dng HTTP/1.1\r\n{head}\r\n\r\nsome".encode())
+        while not there():
+            time.sleep(0.001)
+    while there():
+        time.sleep(0.001)
+    assert "broken.dng" not in [photo["name"] for photo in client.json("GET", "/api/state")["photos"]]
+    assert capfd.readouterr().err == ""
+
+
 def test_exports_by_the_page(client, editor, ids, monkeypatch):
     def render_jobs(jobs, session, report, say):
         jobs[0].targets[""].write_bytes(b"picture of " + jobs[0].photo.name.encode())
@@ -231,6 +249,7 @@ def test_exports_by_the_page(client, editor, ids, monkeypatch):
     assert headers["content-type"] == "application/octet-stream"
     assert client.error(404, "GET", f"/api/export/{id}/files/2") == "no such file in this export"
     assert client.error(404, "GET", f"/api/export/{id}/files/-1") == "no such file in this export"
+    assert client.error(422, "GET", f"/api/export/{id}/files/x") == "expected an address of another form"
     editor.exports.get(id).places[0].unlink()
     assert client.error(404, "GET", f"/api/export/{id}/files/0") == "a.jpg: is no longer there"
     assert client.json("DELETE", f"/api/export/{id}")["state"] == "done"
@@ -340,6 +359,21 @@ def test_ports_are_free_ones():
             listen(port)
     with pytest.raises(ValueError, match="--port 70000: expected a port"):
         listen(70000)
+
+
+def test_lights_that_a_file_has_networks_for(tmp_path, monkeypatch):
+    assert learned_modes(None) == ()
+
+    def networks(path, mode):
+        if mode == "preferred" or path.stem == "none":
+            raise ValueError("expected the network")
+
+    monkeypatch.setattr(start, "awb_networks", networks)
+    assert learned_modes(tmp_path / "one.safetensors") == ("cross-camera",)
+    with pytest.raises(ValueError, match="expected the network"):
+        learned_modes(tmp_path / "none.safetensors")
+    monkeypatch.setattr(start, "awb_networks", lambda path, mode: {})
+    assert learned_modes(tmp_path / "both.safetensors") == ("cross-camera", "preferred")
 
 
 def test_bad_options_are_refused(capsys, tmp_path):
