@@ -1,5 +1,7 @@
 """The editor's controls in words: what the page writes beside each slider."""
 
+import functools
+
 from modisp_jax.checkpoints import list_styles
 from modisp_jax.config import EDIT_RANGES
 from modisp_jax.io.white_balance import CCT_RANGE, TINT_RANGE
@@ -55,6 +57,7 @@ def light_controls(modes):
     return {"modes": list(modes), "cct": list(CCT_RANGE), "tint": list(TINT_RANGE)}
 
 
+@functools.cache
 def style_controls():
     """[{"name", "description"}] of the styles that there are."""
     return [{"name": name, "description": text} for name, text in list_styles().items()]

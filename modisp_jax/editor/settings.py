@@ -56,11 +56,13 @@ class Making:
     """Parameter set, as ``--params``."""
     awb: Path | None = None
     """File with white-balance networks, as ``--awb``."""
+    learned: tuple = ()
+    """Modes of white balance for which it has the networks, of ``LEARNED``."""
 
     @property
     def modes(self):
         """Modes of white balance that can be had."""
-        return (*MODES, *(LEARNED if self.awb is not None else ()))
+        return (*MODES, *self.learned)
 
 
 @dataclasses.dataclass(frozen=True)

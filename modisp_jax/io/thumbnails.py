@@ -10,7 +10,7 @@ from modisp_jax.io.exif import ORIENTATION
 from modisp_jax.io.images import ImageError, apply_orientation
 from modisp_jax.io.libraw import RawError, open_in, opened
 from modisp_jax.io.photos import _kind, _opened, _pillow, read_photo
-from modisp_jax.io.raw import read_raw_file_here
+from modisp_jax.io.raw import read_mosaic_here, read_raw_file_here
 
 _LARGEST_PREVIEW = 2**26
 """Pixels of a preview that is decoded."""
@@ -32,15 +32,13 @@ def thumbnail_of_raw(path, side):
 
 def raw_thumbnail_here(path, side):
     """:func:`thumbnail_of_raw` in this process."""
-    with opened(path) as file:
-        orientation, size = file.metadata.orientation, file.metadata.size
     pixels = _preview(path, side)
     if pixels is None:
-        return np.ascontiguousarray(
-            apply_orientation(_plain(read_raw_file_here(path, demosaic="linear"), side), orientation)
-        )
-    upright = orientation >= 5 and (pixels.shape[0] > pixels.shape[1]) != (size[0] > size[1])
-    return np.ascontiguousarray(pixels if upright else apply_orientation(pixels, orientation))
+        return _turned(*_plain(path, side))
+    with opened(path) as file:
+        orientation, size = file.metadata.orientation, file.metadata.size
+    is_upright = orientation >= 5 and (pixels.shape[0] > pixels.shape[1]) != (size[0] > size[1])
+    return _turned(pixels, 1 if is_upright else orientation)
 
 
 def _preview(path, side):
@@ -72,15 +70,27 @@ def _shrunk(picture, side):
     return np.asarray(picture)
 
 
-def _plain(file, side):
-    """A raw in plain colours: white balance, matrix and a power curve."""
-    step = max(1, -(-max(file.image.shape[:2]) // side))
-    h, w = (size // step * step for size in file.image.shape[:2])
-    small = file.image[: max(h, 1), : max(w, 1)]
-    if step > 1 and min(h, w):
-        small = small.reshape(h // step, step, w // step, step, 3).mean((1, 3))
-    linear = np.clip(small / np.maximum(file.illuminant, 1e-6), 0, 1) @ file.ccm.T
-    return np.rint(np.clip(1.6 * linear, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+def _plain(path, side):
+    """(uint8 [h, w, 3], orientation) of a raw in plain colours: white balance, matrix and a power curve."""
+    try:
+        file = read_mosaic_here(path)
+        small = _binned(file.values, file.pattern)
+    except RawError:  # no Bayer mosaic, or no raw at all, which the next line says
+        file = read_raw_file_here(path, demosaic="linear")
+        small = file.image
+    step = max(1, -(-max(small.shape[:2]) // side))
+    h, w = (max(1, size // step) for size in small.shape[:2])
+    small = small[: h * step, : w * step].reshape(h, min(step, small.shape[0]), w, min(step, small.shape[1]), 3)
+    linear = np.clip(small.mean((1, 3)) / np.maximum(file.illuminant, 1e-6), 0, 1) @ file.ccm.T
+    pixels = np.rint(np.clip(1.6 * linear, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
+    return pixels, file.metadata.orientation
+
+
+def _binned(values, pattern):
+    """RGB [H/2, W/2, 3] of a Bayer mosaic [H, W]: each cell of 2 x 2 is a pixel."""
+    h, w = (size // 2 * 2 for size in values.shape)
+    cells = [values[k // 2 : h : 2, k % 2 : w : 2] for k in range(4)]
+    return np.stack([sum(cells[k] for k in range(4) if pattern[k] == c) / pattern.count(c) for c in "RGB"], axis=-1)
 
 
 def thumbnail_of_picture(path, side):

@@ -3,12 +3,15 @@
 import asyncio
 import dataclasses
 import sys
+import threading
 import traceback
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from modisp_jax import __version__
 from modisp_jax.checkpoints import BUILT_IN, STYLES
@@ -27,6 +30,7 @@ from modisp_jax.editor.settings import (
     read_style,
     write_style,
 )
+from modisp_jax.editor.views import STAGE_VIEWS
 from modisp_jax.io.names import shown
 from modisp_jax.render_files import FAILURES
 from modisp_jax.web.bodies import LARGEST_EXPORT, BadRequest, check_length, read_body, read_object
@@ -65,14 +69,18 @@ class Editor:
     """Called with each message of compiling."""
     compiled: set = dataclasses.field(default_factory=set)
     """Sizes of photos that have been compiled for, or are about to be."""
+    _compiling: int = 0
+    _lock: object = dataclasses.field(default_factory=threading.Lock)
 
     def prepare(self, photo):
         """Has the rendering thread compile what photos of this one's size need, unless it has; returns at once."""
         size = photo.stored_size
-        if size is None or size in self.compiled:
-            return
-        self.compiled.add(size)
-        self.status.ready = False
+        with self._lock:
+            if size is None or size in self.compiled:
+                return
+            self.compiled.add(size)
+            self._compiling += 1
+            self.status.ready = False
 
         def tell(message):
             self.status.message = message
@@ -80,8 +88,11 @@ class Editor:
 
         def done(future):
             error = None if future.cancelled() else future.exception()
-            tell("ready" if error is None else f"could not compile ahead: {error}")
-            self.status.ready = True
+            self.say("ready" if error is None else f"could not compile ahead: {error}")
+            with self._lock:
+                self._compiling -= 1
+                self.status.message = "" if error is None else f"could not compile ahead: {shown(error)}"
+                self.status.ready = self._compiling == 0
 
         self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
 
@@ -123,6 +134,16 @@ def _add_errors(app):
         del request
         return _error(error.status_code, {404: "there is nothing at this address"}.get(error.status_code, error.detail))
 
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request, error):
+        del request, error
+        return _error(422, "expected an address of another form")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request, error):
+        del request, error
+        return _error(400, "the page has gone away")
+
     @app.exception_handler(Exception)
     async def unexpected(request, error):
         del request
@@ -139,7 +160,7 @@ def _add_photos(app, editor):
 
     @app.get("/api/state")
     def state():
-        return {
+        found = {
             "version": __version__,
             "photos": [photo.to_dict() for photo in library.photos()],
             "styles": style_controls(),
@@ -147,7 +168,7 @@ def _add_photos(app, editor):
             "white_balance": light_controls(library.making.modes),
             "default_style": DEFAULT_STYLE if library.making.params in BUILT_IN[:-1] else None,
             "proxy": PROXY_SIDE,
-            "stages": {},
+            "stages": {name: title for name, (title, _) in STAGE_VIEWS.items()},
             "export": {
                 "folder": None if editor.exports.folder is None else shown(editor.exports.folder),
                 "formats": list(EXPORT_FORMATS),
@@ -156,6 +177,7 @@ def _add_photos(app, editor):
             "ready": editor.status.ready,
             "message": editor.status.message,
         }
+        return JSONResponse(found)  # as it is: FastAPI would look at each of thousands of photos
 
     @app.post("/api/photos")
     async def upload(request: Request, name: str = ""):
@@ -210,8 +232,6 @@ def _add_frames(app, editor):
         try:
             return await asyncio.wrap_future(submit(run))
         except FAILURES as error:
-            if isinstance(error, TooLarge):
-                raise
             raise ValueError(library.words(error, photo)) from None
 
     @app.post("/api/photos/{id}/frame")

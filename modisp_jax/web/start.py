@@ -17,7 +17,7 @@ from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library
 from modisp_jax.editor.settings import Making
 from modisp_jax.render_files import give_memory_back, load_style
-from modisp_jax.render_settings import awb_networks
+from modisp_jax.render_settings import LEARNED, awb_networks
 from modisp_jax.web.app import Editor, Status, create_app
 from modisp_jax.web.newest import NewestWins
 from modisp_jax.web.security import hosts_of, new_token
@@ -34,8 +34,7 @@ QUIET = 2
 def edit(photos, *, output, params, awb, port, browser):
     """Serves the editor until Ctrl-C; returns the exit code. Whatever is wrong with the options raises here."""
     load_style(params, None)
-    if awb is not None:
-        awb_networks(awb, "preferred")
+    making = Making(params, awb, learned_modes(awb))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     compile_cache.enable()
@@ -43,7 +42,7 @@ def edit(photos, *, output, params, awb, port, browser):
     with contextlib.closing(listen(port)) as listener:
         port = listener.getsockname()[1]
         token = new_token()
-        editor = make_editor(photos, output=output, making=Making(params, awb))
+        editor = make_editor(photos, output=output, making=making)
         try:
             server = make_server(create_app(editor, token=token, hosts=hosts_of(port)))
             address = f"http://{HOST}:{port}/?token={token}"
@@ -54,8 +53,21 @@ def edit(photos, *, output, params, awb, port, browser):
             with _ended_by_signals():
                 server.run(sockets=[listener])
         finally:
-            end(editor)
+            if not end(editor):  # XLA cannot be interrupted, nor left behind by an orderly end
+                _say("leaving a computation that is still running")
+                os._exit(0)
     return 0
+
+
+def learned_modes(awb):
+    """The modes of white balance for which a file has the networks; raises ``ValueError`` for a file that has none."""
+    if awb is None:
+        return ()
+    awb_networks(awb, LEARNED[0])  # which the other one needs as well
+    with contextlib.suppress(ValueError):
+        awb_networks(awb, LEARNED[1])
+        return LEARNED
+    return LEARNED[:1]
 
 
 def listen(port):
@@ -107,16 +119,13 @@ def prepare_first(editor):
 
 
 def end(editor):
-    """Deletes the uploads and ends the threads; a computation that does not end is left to the process's end."""
+    """Deletes the uploads and ends the threads; returns whether they have ended, which a long computation delays."""
     ended = editor.queue.end(PATIENCE)
     ended = editor.exports.end(PATIENCE) and ended
     if ended:
         editor.library.close_rooms()
     editor.library.end()
-    if not ended:
-        _say("a computation is still running; leaving it")
-        sys.stderr.flush()
-        os._exit(0)
+    return ended
 
 
 @contextlib.contextmanager

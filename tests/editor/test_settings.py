@@ -29,6 +29,7 @@ from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.synthetic import CAMERA
 from modisp_jax.mix import STAGE_NAMES
 from modisp_jax.render_settings import record, set_light
+from modisp_jax.style_file import read_style_file
 from modisp_jax.types import Edits
 
 PHOTO = Path("a.dng")
@@ -145,7 +146,7 @@ def test_lights_by_networks_need_their_file():
     light = {"white_balance": {"mode": "preferred"}}
     with pytest.raises(ValueError, match="expected a mode of as-shot, auto, custom, picked; got 'preferred'"):
         check_settings(light, Making().modes)
-    making = Making(awb=Path("nets.safetensors"))
+    making = Making(awb=Path("nets.safetensors"), learned=("cross-camera", "preferred"))
     assert check_settings(light, making.modes) == light
     assert options_of(light, making=making).awb == making.awb
     assert options_of({}, making=making).awb is None
@@ -271,9 +272,6 @@ def test_a_preset_is_a_style_file(found):
 def test_a_preset_is_read_by_the_command_line(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(write_style(FULL, "what it is"))
-    style = mj.read_style_file(path) if hasattr(mj, "read_style_file") else None
-    from modisp_jax.style_file import read_style_file
-
     style = read_style_file(path)
     assert style.description == "what it is"
     assert style.mix == (("vivid", 0.7, {"chroma": 0.2}), ("mono", 0.3, {}))

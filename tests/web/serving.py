@@ -131,5 +131,5 @@ def serving(photos=(), engine=None, files=None, **options):
         finally:
             server.should_exit = True
             thread.join(30)
-            end(editor)
+            assert end(editor)
             assert not thread.is_alive()

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,9 @@ import modisp_jax as mj
 from modisp_jax import cli
 from modisp_jax.editor import exports as exports_module
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.web import start
 from modisp_jax.web.newest import NewestWins, Stale
-from modisp_jax.web.start import listen, prepare_first
+from modisp_jax.web.start import learned_modes, listen, prepare_first
 from tests.web.serving import serving
 
 SIZE = (48, 64)
@@ -78,6 +80,7 @@ def test_the_state_says_what_the_page_needs(client):
         "tint": [-100, 100],
     }
     assert (state["default_style"], state["proxy"]) == ("natural", 1500)
+    assert "linear" in state["stages"]
     assert state["export"]["formats"] == ["jpg", "png", "tiff"]
 
 
@@ -86,7 +89,7 @@ def test_a_photo_is_looked_at_when_it_is_asked_for(client, ids):
     assert client.json("GET", f"/api/photos/{ids['bad.dng']}")["error"].startswith("bad.dng: ")
     status, headers, data = client.ask("GET", f"/api/photos/{ids['b.dng']}/thumbnail")
     assert (status, headers["content-type"]) == (200, "image/jpeg")
-    assert Image.open(io.BytesIO(data)).size == (48, 64)
+    assert Image.open(io.BytesIO(data)).size == (24, 32)
     assert "bad.dng" in client.error(422, "GET", f"/api/photos/{ids['bad.dng']}/thumbnail")
 
 
@@ -211,6 +214,22 @@ def test_a_dropped_photo_is_opened_and_closed(client, folder, ids):
     client.json("DELETE", f"/api/photos/{json.loads(data)['id']}")
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(client, editor, capfd):
+    def there():
+        folder = editor.library._folder
+        return folder is not None and list(folder.rglob("broken.dng"))
+
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        head = f"Host: 127.0.0.1:{client.port}\r\nX-Modisp-Token: {client.token}\r\nContent-Length: 1000"
+        connection.sendall(f"POST /api/photos?name=broken.dng HTTP/1.1\r\n{head}\r\n\r\nsome".encode())
+        while not there():
+            time.sleep(0.001)
+    while there():
+        time.sleep(0.001)
+    assert "broken.dng" not in [photo["name"] for photo in client.json("GET", "/api/state")["photos"]]
+    assert capfd.readouterr().err == ""
+
+
 def test_exports_by_the_page(client, editor, ids, monkeypatch):
     def render_jobs(jobs, session, report, say):
         jobs[0].targets[""].write_bytes(b"picture of " + jobs[0].photo.name.encode())
@@ -230,6 +249,7 @@ def test_exports_by_the_page(client, editor, ids, monkeypatch):
     assert headers["content-type"] == "application/octet-stream"
     assert client.error(404, "GET", f"/api/export/{id}/files/2") == "no such file in this export"
     assert client.error(404, "GET", f"/api/export/{id}/files/-1") == "no such file in this export"
+    assert client.error(422, "GET", f"/api/export/{id}/files/x") == "expected an address of another form"
     editor.exports.get(id).places[0].unlink()
     assert client.error(404, "GET", f"/api/export/{id}/files/0") == "a.jpg: is no longer there"
     assert client.json("DELETE", f"/api/export/{id}")["state"] == "done"
@@ -315,7 +335,7 @@ def test_compiling_ahead_is_told(folder, tmp_path):
         prepare_first(editor)
         editor.queue.wait_until_idle(30)
         state = client.json("GET", "/api/state")
-        assert (state["ready"], state["message"]) == (True, "ready")
+        assert (state["ready"], state["message"]) == (True, "")
         assert said == ["compiling (1 of 1)", "ready"]
         assert engine.warmed == [(48, 64)]
         assert client.json("GET", f"/api/photos/{state['photos'][2]['id']}")["ready"]  # of the same size as stored
@@ -341,6 +361,21 @@ def test_ports_are_free_ones():
         listen(70000)
 
 
+def test_lights_that_a_file_has_networks_for(tmp_path, monkeypatch):
+    assert learned_modes(None) == ()
+
+    def networks(path, mode):
+        if mode == "preferred" or path.stem == "none":
+            raise ValueError("expected the network")
+
+    monkeypatch.setattr(start, "awb_networks", networks)
+    assert learned_modes(tmp_path / "one.safetensors") == ("cross-camera",)
+    with pytest.raises(ValueError, match="expected the network"):
+        learned_modes(tmp_path / "none.safetensors")
+    monkeypatch.setattr(start, "awb_networks", lambda path, mode: {})
+    assert learned_modes(tmp_path / "both.safetensors") == ("cross-camera", "preferred")
+
+
 def test_bad_options_are_refused(capsys, tmp_path):
     for arguments, message in (
         (["none.dng"], "none.dng: expected a photo or a folder"),
@@ -359,23 +394,19 @@ def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
     assert "pip install 'modisp_jax[web]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_program_starts_and_ends_cleanly(folder, tmp_path, number):
-    """A signal ends it with code 0, and no file is left of what was uploaded."""
-    command = [
-        sys.executable,
-        "-m",
-        "modisp_jax.cli",
-        "edit",
-        str(folder / "a.dng"),
-        "--no-browser",
-        "--params",
-        "neutral",
-    ]
-    environment = os.environ | {"TMPDIR": str(tmp_path), "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
+def test_the_program_starts_and_ends_cleanly(folder, tmp_path):
+    """Ctrl-C and SIGTERM end it with code 0, and no file is left of what was uploaded."""
+    command = [sys.executable, "-m", "modisp_jax.cli", "edit", "--no-browser", "--params", "neutral"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **streams) as process:
-        try:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for number in numbers:
+            (tmp_path / number.name).mkdir()
+            environment = {"TMPDIR": str(tmp_path / number.name), "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
+            processes.append(stack.enter_context(subprocess.Popen(command, env=os.environ | environment, **streams)))
+            stack.callback(processes[-1].kill)
+        for number, process in zip(numbers, processes, strict=True):
             address = process.stdout.readline().split()[2]
             token = address.split("token=")[1]
             url = address.split("?")[0] + "api/photos?name=dropped.dng"
@@ -383,11 +414,10 @@ def test_the_program_starts_and_ends_cleanly(folder, tmp_path, number):
             request = urllib.request.Request(url, data=data, headers={"X-Modisp-Token": token})
             with urllib.request.urlopen(request, timeout=60) as answer:
                 assert json.load(answer)["name"] == "dropped.dng"
-            assert len(list(tmp_path.rglob("dropped.dng"))) == 1
+            assert len(list((tmp_path / number.name).rglob("dropped.dng"))) == 1
             process.send_signal(number)
+        for number, process in zip(numbers, processes, strict=True):
             out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (0, "")
-    assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+            assert (process.returncode, out) == (0, "")
+            assert "Traceback" not in err
+            assert list((tmp_path / number.name).iterdir()) == []
