@@ -131,7 +131,8 @@ class TestHistory:
     def test_each_photo_has_its_own_history_and_pasting_is_a_step_in_each(self, page):
         body = """
             const kept = [];
-            const s = m.createStore((id, settings) => kept.push([id, settings])); s.add([{id: "p"}, {id: "q"}]); s.show("p");
+            const s = m.createStore((id, settings) => kept.push([id, settings]));
+            s.add([{id: "p"}, {id: "q"}]); s.show("p");
             s.changeAll(["p", "q"], (own) => ({...own, a: 1}), "paste"); s.undo();
             const p = s.settings(); s.show("q");
             return [p, s.settings(), kept]"""
@@ -152,8 +153,11 @@ BENCH = """
     });
     const soon = () => new Promise((done) => setTimeout(done));
     const answer = async (n) => { asked[n].done(asked[n].step.name); await soon(); };
-    const rest = async () => { const all = [...timers.values()]; timers.clear(); all.forEach((run) => run()); await soon(); };
-    const want = (n, scene = "s") => s.want({ scene, time: 0, steps: [{ name: `live ${n}` }, { name: `exact ${n}`, rest: true }] });
+    const rest = async () => {
+      const all = [...timers.values()]; timers.clear(); all.forEach((run) => run()); await soon();
+    };
+    const steps = (n) => [{ name: `live ${n}` }, { name: `exact ${n}`, rest: true }];
+    const want = (n, scene = "s") => s.want({ scene, time: 0, steps: steps(n) });
 """
 
 
@@ -182,7 +186,8 @@ class TestScheduler:
               const last = round * 10 + 9;
               for (let n = round * 10; n <= last; n++) {
                 want(n);
-                if (random(2)) { const open = asked.findLast((one) => !one.ended); if (open) { open.ended = true; open.done(open.step.name); await soon(); } }
+                const open = random(2) ? asked.findLast((one) => !one.ended) : null;
+                if (open) { open.ended = true; open.done(open.step.name); await soon(); }
                 if (random(3) === 0) await rest();
               }
               for (let turn = 0; turn < 6; turn++) {
@@ -243,9 +248,11 @@ class TestViewport:
             for (let k = 0; k < 500; k++) {{
               const port = m.settle({{ ...{self.PORT}, zoom: 1 + random(3), x: random(4000), y: random(3000) }});
               const r = m.regionOf(port, 1500), rect = m.rectOf(port), s = rect.scale;
-              const seen = [Math.max(-rect.x / s, 0), Math.max(-rect.y / s, 0), Math.min((port.width - rect.x) / s, 4000), Math.min((port.height - rect.y) / s, 3000)];
-              const covers = r.left <= seen[0] && r.top <= seen[1] && r.left + r.width >= seen[2] - 1 && r.top + r.height >= seen[3] - 1;
-              const inside = r.left >= 0 && r.top >= 0 && r.left + r.width <= 4000 && r.top + r.height <= 3000;
+              const [right, bottom] = [(port.width - rect.x) / s, (port.height - rect.y) / s];
+              const seen = [-rect.x / s, -rect.y / s, Math.min(right, 4000), Math.min(bottom, 3000)];
+              const begins = r.left <= Math.max(seen[0], 0) && r.top <= Math.max(seen[1], 0);
+              const covers = begins && r.left + r.width >= seen[2] - 1 && r.top + r.height >= seen[3] - 1;
+              const inside = Math.min(r.left, r.top) >= 0 && r.left + r.width <= 4000 && r.top + r.height <= 3000;
               const few = r.width % 256 === 0 || r.width === 4000;
               if (!covers || !inside || !few) bad.push([port, r]);
             }}
@@ -310,7 +317,7 @@ class TestNumbers:
 
 class TestPictures:
     def test_clipped_pixels_are_marked_by_kind(self, page):
-        body = "return [...m.clippedMask(new Uint8ClampedArray([255, 3, 3, 255, 0, 0, 0, 255, 254, 0, 9, 255]))]"
+        body = "return [...m.clippedMask(new Uint8ClampedArray([255, 3, 3, 255, 7, 0, 254, 255, 254, 1, 9, 255]))]"
         marks = run(page, "canvas", body)
         assert marks[0] > 200
         assert marks[6] > 200

@@ -8,13 +8,12 @@ const BACKGROUND = "#141414";
 const HIGH = [255, 40, 40, 255];
 const LOW = [50, 120, 255, 255];
 
-/** Colours of clipped pixels: red where a channel is at 255, blue where all are at 0; transparent elsewhere. */
+/** Colours of clipped pixels: red where a channel is at 255, else blue where one is at 0; transparent elsewhere. */
 export function clippedMask(data) {
   const mask = new Uint8ClampedArray(data.length);
   for (let k = 0; k < data.length; k += 4) {
-    const most = Math.max(data[k], data[k + 1], data[k + 2]);
-    if (most === 255) mask.set(HIGH, k);
-    else if (most === 0) mask.set(LOW, k);
+    if (Math.max(data[k], data[k + 1], data[k + 2]) === 255) mask.set(HIGH, k);
+    else if (Math.min(data[k], data[k + 1], data[k + 2]) === 0) mask.set(LOW, k);
   }
   return mask;
 }
@@ -140,6 +139,8 @@ export function createView(holder, { changed, picked, readout }) {
       for (const held of Object.values(layers[role] ?? {})) held.bitmap.close();
       delete layers[role];
     }
+    // A stage has pixels of its own; behind it the picture may be there already.
+    if (layers.after?.whole) resize(layers.after.whole.size);
     redraw();
   }
 

@@ -84,7 +84,8 @@ export function createExport(dialog, store, state, api, { notices }) {
     const [photo, other] = photosOf();
     const wanted = photo && !other ? await api.command(photo.id, store.settingsOf(photo.id), orderOf()).catch(() => null) : null;
     same.hidden = !wanted?.command;
-    command.textContent = wanted?.command ?? "";
+    const words = (wanted?.command ?? "").split(" "); // a line ends between options, not within one
+    fill(command, ...words.flatMap((word) => [el("span", { text: word }), " "]));
   }
 
   async function run() {

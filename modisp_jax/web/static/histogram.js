@@ -27,8 +27,8 @@ export function createHistogram(toggleOverlay) {
       text: "0 %", class: `clip ${side}`, press: toggleOverlay, "aria-pressed": "false", label: title,
       tip: `${title}. Press (or key O) to mark such pixels in the picture.`,
     });
-  const low = mark("low", "Share of pixels clipped to black");
-  const high = mark("high", "Share of pixels with a channel clipped to white");
+  const low = mark("low", "Share of pixels with a channel at 0");
+  const high = mark("high", "Share of pixels with a channel at 255");
   const light = el("span", { class: "light", text: " " });
   const element = el("div", { class: "histogram-box" }, canvas, el("div", { class: "clips" }, low, light, high));
 
@@ -86,9 +86,9 @@ export function createHistogram(toggleOverlay) {
         node.lastChild.textContent = percent(shares[k]);
         node.classList.toggle("some", shares[k] > 0.0005);
       });
-      low.setAttribute("aria-label", `${percent(shares[0])} of pixels clipped to black: mark them`);
-      high.setAttribute("aria-label", `${percent(shares[1])} of pixels clipped to white: mark them`);
-      const label = `Histogram; ${percent(shares[0])} clipped to black, ${percent(shares[1])} to white`;
+      low.setAttribute("aria-label", `${percent(shares[0])} of pixels have a channel at 0: mark them`);
+      high.setAttribute("aria-label", `${percent(shares[1])} of pixels have a channel at 255: mark them`);
+      const label = `Histogram; ${percent(shares[0])} of pixels have a channel at 0, ${percent(shares[1])} one at 255`;
       canvas.setAttribute("aria-label", label);
       if (frame.light?.cct) {
         const tint = Math.round(frame.light.tint ?? 0);
