@@ -1,6 +1,8 @@
 """The screenshots of docs/editor.md: ``modisp edit`` with the built-in scene, in the installed Chromium.
 
     python3 dev.py run docs/make_editor_pictures.py
+
+Looked at after each change of the page.
 """
 
 import argparse

@@ -12,13 +12,13 @@ export class ApiError extends Error {
 export function createApi(token, fetcher = (...request) => fetch(...request)) {
   const client = crypto.randomUUID();
 
-  async function request(path, { method = "GET", body, signal } = {}) {
+  async function request(path, { method = "GET", body, signal, keepalive = false } = {}) {
     const json = body !== undefined && !(body instanceof Blob) && typeof body !== "string";
     const headers = { "X-Modisp-Token": token };
     if (json) headers["Content-Type"] = "application/json";
     let answer;
     try {
-      answer = await fetcher(`/api/${path}`, { method, headers, signal, body: json ? JSON.stringify(body) : body });
+      answer = await fetcher(`/api/${path}`, { method, headers, signal, keepalive, body: json ? JSON.stringify(body) : body });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ApiError(0, "The server does not answer. Is modisp edit still running?");
@@ -46,7 +46,7 @@ export function createApi(token, fetcher = (...request) => fetch(...request)) {
     upload: (file) => json(`photos?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }),
     close: (id) => request(photo(id), { method: "DELETE" }),
     thumbnail: async (id) => (await request(`${photo(id)}/thumbnail`)).blob(),
-    keep: (id, settings) => json(`${photo(id)}/settings`, { method: "POST", body: { settings } }),
+    keep: (id, settings, keepalive) => json(`${photo(id)}/settings`, { method: "POST", body: { settings }, keepalive }),
     pick: (id, settings, x, y) => json(`${photo(id)}/pick`, { method: "POST", body: { settings, x, y } }),
     command: (id, settings, order) => json(`${photo(id)}/command`, { method: "POST", body: { settings, ...order } }),
     stages: (id, settings) => json(`${photo(id)}/stages`, { method: "POST", body: { settings } }),

@@ -89,7 +89,7 @@ export function createExport(dialog, store, state, api, { notices }) {
   }
 
   async function run() {
-    const photos = photosOf().map((photo) => ({ id: photo.id, settings: store.settingsOf(photo.id) }));
+    const photos = photosOf().map((photo) => ({ id: photo.id, settings: store.isKnown(photo.id) ? store.settingsOf(photo.id) : null }));
     fill(results);
     bar.value = 0;
     progress.hidden = false;

@@ -39,9 +39,14 @@ async function start() {
 
   /** Settings that rest are kept by the server: a reload finds them. */
   function keep(id, settings) {
-    clearTimeout(pending.get(id));
-    pending.set(id, setTimeout(() => api.keep(id, settings).catch(notices.fail), 300));
+    clearTimeout(pending.get(id)?.timer);
+    const send = (last) => {
+      pending.delete(id);
+      api.keep(id, settings, last).catch(notices.fail);
+    };
+    pending.set(id, { send, timer: setTimeout(send, 300) });
   }
+  addEventListener("pagehide", () => pending.forEach(({ send }) => send(true)));
 
   // --- the parts --------------------------------------------------------------------------------------------------
 
@@ -76,7 +81,7 @@ async function start() {
   presets.element.querySelector(".clear").remove();
   panels.element.append(presets.element);
   fill(byId("side"), histogram.element, panels.element);
-  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices);
+  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look);
   const exporter = createExport(byId("export"), store, state, api, { notices });
   const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer });
   const strip = createFilmstrip(byId("strip"), store, api, { close: closePhoto });
@@ -178,7 +183,8 @@ async function start() {
   async function closePhoto(id) {
     try {
       await api.close(id);
-      clearTimeout(pending.get(id));
+      clearTimeout(pending.get(id)?.timer);
+      pending.delete(id);
       store.remove(id);
     } catch (error) {
       notices.fail(error);

@@ -78,6 +78,11 @@ export function createStore(persist = () => {}) {
       }
       emit("photos");
     },
+    /** Whether a photo's settings are known here: of one that nobody has looked at, the server knows more. */
+    isKnown(id) {
+      const { past, future } = histories.get(id);
+      return past.length > 0 || future.length > 0 || Boolean(photos.find((photo) => photo.id === id).size);
+    },
     /** Settings with which a photo begins, unless it has been edited here already. */
     begin(id, settings) {
       const { past, future, open } = histories.get(id);

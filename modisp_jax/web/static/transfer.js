@@ -5,7 +5,7 @@ import { toggle } from "./controls.js";
 import { button, el, fill } from "./dom.js";
 import { GROUPS, changedGroups, withField, withGroups } from "./settings.js";
 
-export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, api, notices) {
+export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, api, notices, look) {
   let copied = null; // {settings, groups, name}
   const presets = []; // {name, settings}: of this session
 
@@ -19,9 +19,11 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
     notices.say(`${words} of ${photo.name} copied`);
   }
 
-  function paste(photos = store.selected()) {
+  async function paste(photos = store.selected()) {
     if (!copied) return notices.notify("Nothing has been copied yet: Ctrl+C copies the settings of this photo.");
     const { settings, groups } = copied;
+    // Photos that nobody has looked at may bring settings, of which those that are not pasted stay.
+    for (const photo of photos) if (!store.isKnown(photo.id) && photo.kind !== "raw") await look(photo);
     const ids = photos.filter((photo) => !photo.error).map((photo) => photo.id);
     store.changeAll(ids, (own) => withGroups(own, settings, groups, ranges), "Paste settings");
     store.emit("others");
