@@ -6,9 +6,9 @@
 
 Starts ``modisp edit`` as a process of its own and its page in the installed Chromium (``$MODISP_CHROMIUM``), and moves
 the sliders there. Measured in the page: from the time stamp of an input event to the end of the drawing of the first
-frame that has its settings. ``alone``: the next event comes when the frame of the last one has been drawn; ``computing``
-is the engine's part of it, the rest encoding, the way, decoding and drawing. ``drag``: an
-event every 16 ms, as of a mouse; the page keeps one request in flight, so a frame may wait for the one before it.
+frame that has its settings. ``alone``: the next event comes when the frame of the last one has been drawn;
+``computing`` is the engine's part of it, the rest encoding, the way, decoding and drawing. ``drag``: an event every
+16 ms, as of a mouse; the page keeps one request in flight, so a frame may wait for the one before it.
 ``exact``: from the last event of a drag to the exact frame, the rest of 120 ms before it included. After each drag the
 last frame must be the exact one of the last event. Results go to results/NAME.json.
 """
@@ -78,8 +78,9 @@ DRAG = """async ([name, seconds]) => {
         const phase = (performance.now() - start) / 1000;
         slider.value = Number(slider.min) + (0.5 + 0.3 * Math.sin(3 * phase)) * (slider.max - slider.min);
         const event = new Event("input", { bubbles: true });
-        last = event.timeStamp;
+        const before = slider.getAttribute("aria-valuetext");
         slider.dispatchEvent(event);
+        if (slider.getAttribute("aria-valuetext") !== before) last = event.timeStamp;
         await new Promise((done) => setTimeout(done, 16));
     }
     slider.dispatchEvent(new Event("change", { bubbles: true }));

@@ -59,8 +59,9 @@ export function createScheduler({ fetchFrame, show, holds = () => false, report 
     report("busy");
     try {
       const frame = await fetchFrame(step, ++seq, me.controller.signal);
-      // While a newer wish of the same scene waits, this frame may still be seen: it follows the finger.
-      if (flight === me && wish && wish.scene === mine.scene) await show(frame, step, mine);
+      // While a newer wish of the same scene waits, this frame may still be seen: it follows the finger. Of another
+      // scene, or of none, the flight has been dropped.
+      if (flight === me) await show(frame, step, mine);
     } catch (error) {
       if (flight !== me) return;
       if (!error.stale && error.name !== "AbortError") {
