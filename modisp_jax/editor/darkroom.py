@@ -20,7 +20,7 @@ from modisp_jax.editor.light import Lights, picked_illuminant
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, curves, stage_pixels, tones
 from modisp_jax.editor.warm import warm_room
-from modisp_jax.editor.window import window_pixels
+from modisp_jax.editor.window import affine, window_pixels
 from modisp_jax.editor.worktop import Cancelled, Worktop
 from modisp_jax.inputs import Input, read_input
 from modisp_jax.io.images import apply_orientation, crop_as_stored
@@ -66,9 +66,9 @@ class Frame:
     size: tuple
     """(height, width) of the full upright picture after the crop."""
     histogram: np.ndarray
-    """Counts [4, 256] of R, G, B and luma of what is shown."""
+    """Counts [4, 256] of R, G, B and luma of what is shown; of a live frame those of every fourth pixel, times 4."""
     clipped: dict
-    """Shares of the pixels shown with a channel at 0 (``low``) and at 255 (``high``)."""
+    """Shares of the same pixels with a channel at 0 (``low``) and at 255 (``high``)."""
     light: dict
     """The light that is white: mode, cct, tint, illuminant."""
     note: str
@@ -88,10 +88,11 @@ class Engine:
       params: name or file of a parameter set as ``modisp render --params`` takes it, or a parameter set.
       styles: {name: parameter set} to use besides those that ship.
       awb: file with white-balance networks, as ``--awb``.
-      holds_maps: whether live frames reuse the local tone maps of the last exact one; by default on CPUs.
+      holds: whether live frames reuse the local tone maps of the last exact one and fit guided upsampling to fewer
+        pixels; by default on CPUs.
     """
 
-    def __init__(self, params="default", *, styles=None, awb=None, holds_maps=None):
+    def __init__(self, params="default", *, styles=None, awb=None, holds=None):
         self._source = params
         own = params if isinstance(params, dict) else load_params(params)
         if "photofinish" not in own:
@@ -99,7 +100,7 @@ class Engine:
         self.denoiser = own.get("denoise")
         self._styles = {None: own} | dict(styles or {})
         self._awb = awb
-        self.holds_maps = jax.default_backend() == "cpu" if holds_maps is None else holds_maps
+        self.holds = jax.default_backend() == "cpu" if holds is None else holds
 
     def style(self, name):
         """The parameter set of a style, loaded when first asked for; None is the one without ``--style``."""
@@ -307,7 +308,7 @@ class Darkroom:
 
     def _frame(self, recipe, pixels, exact, timings):
         start = time.perf_counter()
-        histogram, clipped = tones(pixels)
+        histogram, clipped = tones(pixels, 1 if exact else 2)
         light = self._lights.find(recipe["white_balance"])
         timings = dict(timings)
         span = timings.pop("range", None)
@@ -387,10 +388,7 @@ def _shrunk(pixels, long_side):
 
 
 def _unrotated(x, y, degrees, size):
-    """The point of the picture before the rotation that is seen at (x, y), in parts, see ``ops.geometry.rotate``."""
-    angle = math.radians(degrees)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    height, width = (max(side - 1, 1) for side in size)
-    zoom = cosine + max(height, width) / min(height, width) * abs(sine)
-    u, v = (x - 0.5) * width, (y - 0.5) * height
-    return 0.5 + (cosine * u + sine * v) / (zoom * width), 0.5 + (cosine * v - sine * u) / (zoom * height)
+    """The point of the picture before the rotation that is seen at (x, y), in parts of its sides."""
+    cosine, sine, _, _ = affine(degrees, size)
+    u, v = (x - 0.5) * size[1], (y - 0.5) * size[0]
+    return 0.5 + (cosine * u + sine * v) / size[1], 0.5 + (cosine * v - sine * u) / size[0]

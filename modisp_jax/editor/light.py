@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.render_settings import set_light
@@ -74,8 +73,3 @@ def picked_illuminant(image, saturation, top, left, height, width):
     if not (mean > 1e-4).all():
         raise ValueError("expected a spot that is neither clipped nor black, to take its colour for white")
     return tuple(round(float(value), 6) for value in mean / mean[1])
-
-
-def as_arrays(light):
-    """(illuminant, ccm) on the device."""
-    return jnp.asarray(light.illuminant), jnp.asarray(light.ccm)

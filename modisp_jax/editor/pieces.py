@@ -133,7 +133,7 @@ def applied(coefficients, image, images, strengths, sliders, name, operators):
     )
 
 
-grid = jax.jit(fit_upsampling)
+grid = jax.jit(fit_upsampling, static_argnames="every")
 upsampled = jax.jit(lambda fit, image: apply_upsampling(fit, image))
 
 

@@ -123,10 +123,14 @@ def _points(x, y):
     return [[round(float(a), 5), round(float(b), 5)] for a, b in zip(x, y, strict=True)]
 
 
-def tones(picture):
-    """(histogram [4, 256] of R, G, B and luma, shares of pixels with a channel at 0 and at 255) of uint8 [h, w, 3]."""
+def tones(picture, every=1):
+    """(histogram [4, 256] of R, G, B and luma, shares of pixels with a channel at 0 and at 255) of uint8 [h, w, 3].
+
+    ``every``: rows and columns that are counted, 2 for every second one; counts are scaled to all pixels.
+    """
+    picture = np.ascontiguousarray(picture[::every, ::every])
     image = Image.fromarray(picture)
-    counts = np.array([*image.histogram(), *image.convert("L").histogram()], np.int64).reshape(4, 256)
+    counts = np.array([*image.histogram(), *image.convert("L").histogram()], np.int64).reshape(4, 256) * every**2
     r, g, b = image.split()
     darkest = ImageChops.darker(ImageChops.darker(r, g), b).histogram()[0]
     brightest = ImageChops.lighter(ImageChops.lighter(r, g), b).histogram()[255]

@@ -50,7 +50,7 @@ def window_pixels(table, desk, recipe, box):
     if kept is None or inner[2] * inner[3] > LARGEST:
         return None
     held = desk.hold(recipe)
-    fit, (_, _, ev) = desk.want("grid", held), desk.want("adjusted", held)
+    fit, (_, _, ev) = desk.live_grid(held), desk.want("adjusted", held)
     pair = table.kept("enhanced") or (table.image, table.image)
     denoised, ratio = kept
     light = table.lights.find(recipe["white_balance"])
@@ -155,7 +155,7 @@ def by_gather(models, depth, image, top, bottom, down, left, right, across):
     return sum(model[..., c] * image[..., c, None] for c in range(3)) + model[..., 3]
 
 
-def _affine(degrees, size):
+def affine(degrees, size):
     """(cosine / zoom, sine / zoom, centre row, centre column) of ``ops.geometry.rotate``."""
     angle = math.radians(degrees)
     height, width = (max(side - 1, 1) for side in size)
@@ -165,7 +165,7 @@ def _affine(degrees, size):
 
 def _seen_by(box, degrees, size):
     """The box of the picture before the rotation that holds all that a box of the rotated one shows."""
-    c, s, middle_row, middle_column = _affine(degrees, size)
+    c, s, middle_row, middle_column = affine(degrees, size)
     top, left, height, width = box
     corners = [(y - middle_row, x - middle_column) for y in (top, top + height) for x in (left, left + width)]
     rows = [middle_row + c * v - s * u for v, u in corners]
@@ -179,7 +179,7 @@ def _seen_by(box, degrees, size):
 
 def _turned(pixels, inner, box, degrees, size):
     """The box of the rotated picture, of the pixels of ``inner`` before the rotation."""
-    c, s, middle_row, middle_column = _affine(degrees, size)
+    c, s, middle_row, middle_column = affine(degrees, size)
     top, left, height, width = box
     # Pillow reads output pixel (x, y) at (a x' + b y' + c, d x' + e y' + f), x' = x + .5, pixels' corners at whole
     # numbers; rotate counts from pixels' centres.

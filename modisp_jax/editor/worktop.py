@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modisp_jax.editor.pieces import BEFORE, MAKE, NEEDS, PIECES, live_pixels, number, polishing, scaled
+from modisp_jax.editor.pieces import BEFORE, MAKE, NEEDS, PIECES, grid, live_pixels, number, polishing, scaled
+
+LIVE_EVERY = 2
+"""On CPUs the fit of guided upsampling sees every second row and column for a live frame: it takes a third of the time,
+and one pixel in a thousand is off by 20 levels or more. 1 for all."""
 
 
 class Cancelled(Exception):
@@ -29,7 +33,7 @@ class Worktop:
     Args:
       raw: a :class:`modisp_jax.Raw`; image and saturation count.
       lights: the photo's :class:`modisp_jax.editor.light.Lights`.
-      engine: has ``denoiser``, ``style(name)`` and ``holds_maps``.
+      engine: has ``denoiser``, ``style(name)`` and ``holds``.
       keep: names of the pieces that stay after a frame; None for all.
     """
 
@@ -37,7 +41,7 @@ class Worktop:
         self.image, self.lights = raw.image, lights
         self.saturation = np.broadcast_to(np.asarray(raw.saturation, np.float32), (3,))
         self.style, self.denoiser = engine.style, engine.denoiser
-        self._holds_maps, self._keep = engine.holds_maps, keep
+        self._holds, self._keep = engine.holds, keep
         self._kept, self._serials = {}, itertools.count()
         self._held, self._cancelled = {}, None
         self.timings = {}
@@ -77,16 +81,23 @@ class Worktop:
         """(the finished picture uint8 [H, W, 3] before the crop, whether it is exact), quickly.
 
         Held as they are: what the denoiser made of another exposure, the local tone maps of another picture, and the
-        detail that the enhancement added to it. Exact where nothing of these would have to be computed.
+        detail that the enhancement added to it. Exact where the enhancement would not have to run.
         """
         if self.is_current("enhanced", recipe):
             return self.want("pixels", recipe), True
         recipe = self.hold(recipe)
-        fit, linear = self.want("grid", recipe), self.want("adjusted", recipe)[0]
+        fit, linear = self.live_grid(recipe), self.want("adjusted", recipe)[0]
         before, after = self._kept["enhanced"].value if "enhanced" in self._kept else (linear, linear)
         strength = number(recipe["enhance"])
         make = lambda: np.asarray(live_pixels(fit, linear, before, after, strength, *polishing(recipe)))  # noqa: E731
         return self._timed("live_pixels", make), False
+
+    def live_grid(self, recipe):
+        """The grid of guided upsampling; on CPUs, where it is not there, fitted to a quarter of the small pixels."""
+        if self.is_current("grid", recipe) or not self._holds:
+            return self.want("grid", recipe)
+        small, finished = self.want("adjusted", recipe)[1], self.want("gamma", recipe)
+        return self._timed("live_grid", lambda: grid(small, finished, every=LIVE_EVERY))
 
     def hold(self, recipe):
         """Holds slow pieces that the recipe would have computed anew, for this frame; the recipe for the others."""
@@ -102,7 +113,7 @@ class Worktop:
 
     def _can_hold_maps(self, recipe):
         kept = self._kept.get("ltm_look")
-        slow = self._holds_maps or recipe["halo_fix"] is not None
+        slow = self._holds or recipe["halo_fix"] is not None
         return slow and kept is not None and set(recipe["styles"]) <= set(kept.value)
 
     def rescaled(self, recipe):

@@ -97,7 +97,12 @@ def guided_upsample(small_input, small_target, full_input, *, gated_prior=True):
     return clip01(apply_affine_grid(grid, full_input))
 
 
-def fit_affine_grid(small_input, small_target, *, gated_prior=True):
+def grid_nodes(size):
+    """(gh, gw, 16), nodes of the grid that is fitted to small pictures of ``size``."""
+    return max(1, round(size[0] / CELL)), max(1, round(size[1] / CELL)), DEPTH
+
+
+def fit_affine_grid(small_input, small_target, *, gated_prior=True, nodes=None):
     """Fits the grid of affine models that takes ``small_input`` to ``small_target``, see the module's head.
 
     Pixel (x, y) lies at node ``((y + .5) (gh - 1) / h, (x + .5) (gw - 1) / w, 15 luma)``. Colours whose luma leaves
@@ -105,6 +110,7 @@ def fit_affine_grid(small_input, small_target, *, gated_prior=True):
 
     Args:
       small_input, small_target, gated_prior: as in :func:`guided_upsample`.
+      nodes: static (gh, gw, 16), of a grid of another size than :func:`grid_nodes` says.
 
     Returns:
       [gh, gw, 16, 3, 4] with ``gh = max(1, round(h / 16))``, ``gw = max(1, round(w / 16))`` (halves to even).
@@ -113,7 +119,7 @@ def fit_affine_grid(small_input, small_target, *, gated_prior=True):
     if check_image(small_target, "small_target") != size:
         got = f"{jnp.shape(small_input)} and {jnp.shape(small_target)}"
         raise ValueError(f"guided upsampling: expected small input and target of one size, got shapes {got}")
-    nodes = (max(1, round(size[0] / CELL)), max(1, round(size[1] / CELL)), DEPTH)
+    nodes = grid_nodes(size) if nodes is None else nodes
     dtype = jnp.promote_types(jnp.result_type(small_input, small_target), jnp.float32)
     colours = jnp.concatenate([small_input, small_target], -1).astype(dtype)
     depth = luma(colours[..., :3]) * (DEPTH - 1)

@@ -43,7 +43,7 @@ def params(k):
 
 @pytest.fixture(scope="module")
 def engine():
-    return darkroom.Engine(params(0), styles={"vivid": params(1), "mono": params(2)}, holds_maps=True)
+    return darkroom.Engine(params(0), styles={"vivid": params(1), "mono": params(2)}, holds=True)
 
 
 @pytest.fixture
@@ -70,9 +70,20 @@ def oracle(config):
     return quick_jit(functools.partial(mj.render, config=config))
 
 
+@functools.lru_cache
+def stages_oracle():
+    """``render_stages`` of a darkroom's proxy, as one program whatever the edits: (engine, room, settings) -> Stages."""
+    program = quick_jit(mj.render_stages)
+
+    def stages(engine, room, settings):
+        return program(engine.params_of(settings), room.raw(settings), edits=as_edits(settings.get("edits", {}), 1))
+
+    return stages
+
+
 def rendered(engine, room, settings, orientation=1, full=False):
     """What rendering makes of a darkroom's proxy, or of the full raw, as a frame has it."""
-    edits = as_edits({k: v for k, v in settings.get("edits", {}).items()}, orientation)
+    edits = as_edits(settings.get("edits", {}), orientation)
     one = room.raw(settings, full)
     crop, edits = edits.crop, dataclasses.replace(edits, crop=None)
     picture = cropped(oracle(render_config(settings))(engine.params_of(settings), one, edits=edits), crop)
@@ -241,13 +252,13 @@ def test_windows_by_gathers_are_those_of_the_kernel():
     expected = np.clip(mj.ops.guided_upsample.apply_affine_grid(grid, whole)[30:50, 40:64], 0, 1)
     np.testing.assert_allclose(window.apply_at(grid, image, (30, 40), (60, 80)), expected, atol=2e-5)
     places = [p for n, first, g, of in ((20, 30, 4, 60), (24, 40, 5, 80)) for p in window.places(first, n, g, of)]
-    gathered = window.by_gather(grid.reshape(4, 5, 16, 12), mj.color.luma(image) * 15, image, *places)
+    gathered = quick_jit(window.by_gather)(grid.reshape(4, 5, 16, 12), mj.color.luma(image) * 15, image, *places)
     np.testing.assert_allclose(np.clip(gathered, 0, 1), expected, atol=2e-5)
 
 
 def test_stage_views_are_the_stages(engine, room):
     settings = {"edits": {"denoise": 0.5, "contrast": 0.2}}
-    stages = mj.render_stages(engine.params_of(settings), room.raw(settings), edits=as_edits(settings["edits"], 1))
+    stages = stages_oracle()(engine, room, settings)
     listed = room.stages(settings)
     assert [stage["name"] for stage in listed] == [name for name in views.STAGE_VIEWS if name != "rgb_lut"]
     for stage in listed:
@@ -266,7 +277,7 @@ def test_stage_views_are_the_stages(engine, room):
 
 
 def test_curves_are_those_of_the_look(engine, room):
-    look = mj.render_stages(engine.params_of({}), room.raw({})).look
+    look = stages_oracle()(engine, room, {}).look
     curves = room.curves({"edits": {"gtm": 0.5}})
     assert curves["gain"] == pytest.approx(float(look.gain), abs=1e-4)
     x, y = np.array(curves["gtm"]).T
