@@ -149,7 +149,7 @@ def _entry(entry, folder):
         raise ValueError(f"mix, weights: expected stages and numbers, got {weights!r}")
     source = entry["style"]
     if (
-        folder is not None and (folder / source).is_file()
+        folder is not None and os.path.isfile(folder / source)
     ):  # else a style's name, or a file that is missed when it is loaded
         source = str(folder / source)
     return source, _weight(entry.get("weight", 1.0)), {name: _weight(value) for name, value in weights.items()}
