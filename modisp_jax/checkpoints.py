@@ -8,6 +8,7 @@ with photofinishing and its enhancement each. Any denoiser goes with any style.
 """
 
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -120,7 +121,7 @@ def style_mix(style):
         return None
     if Path(style).suffix.lower() == ".json":
         return read_style_file(style).mix
-    found = None if Path(style).is_file() else parse_mix(str(style))
+    found = None if os.path.isfile(style) else parse_mix(str(style))  # which may be longer than names can be
     return None if found is None else found.mix
 
 

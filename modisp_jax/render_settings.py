@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import jax
@@ -212,6 +213,6 @@ def _mix(style):
 def _named(source, names):
     """A built-in name as it is; of a file its name and the beginning of its SHA-256."""
     path = Path(source)
-    if source in names or not path.is_file():
+    if source in names or not os.path.isfile(path):  # a mix in one word may be longer than names can be
         return str(source)
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"

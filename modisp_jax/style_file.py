@@ -17,6 +17,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -148,9 +149,7 @@ def _entry(entry, folder):
     if not isinstance(weights, dict):
         raise ValueError(f"mix, weights: expected stages and numbers, got {weights!r}")
     source = entry["style"]
-    if (
-        folder is not None and (folder / source).is_file()
-    ):  # else a style's name, or a file that is missed when it is loaded
+    if folder is not None and os.path.isfile(folder / source):  # else a name, or a file that is missed when loaded
         source = str(folder / source)
     return source, _weight(entry.get("weight", 1.0)), {name: _weight(value) for name, value in weights.items()}
 

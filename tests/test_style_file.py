@@ -83,6 +83,13 @@ def test_a_mix_survives_its_way_through_a_word(mix):
     assert parse_mix(mix_text(mix)).mix == tuple(mix)
 
 
+def test_a_long_mix_is_no_name_of_a_file():
+    stages = {"gain": 1 / 3, "gtm": 1 / 7, "ltm": 1 / 9, "rgb_lut": 1 / 11, "chroma": 1 / 13, "gamma": 1 / 17}
+    mix = tuple((name, 1 / 3, stages) for name in checkpoints.STYLES)
+    assert len(mix_text(mix)) > 300
+    assert checkpoints.style_mix(mix_text(mix)) == mix
+
+
 def test_a_text_names_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mj.save_params("a.safetensors", mj.load_params("neutral"))

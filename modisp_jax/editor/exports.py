@@ -75,8 +75,12 @@ class Exports:
 
     def command(self, photo, settings, export):
         """The line that makes the same file as exporting a photo would, were its name free."""
-        place = self.folder_of(photo) / (photo.path.stem + EXPORT_FORMATS[export.format])
-        return shown(command_text(command_of(photo.path, settings, output=place, **self._common(photo, export))))
+        return self._command(photo, settings, export, self.folder_of(photo) / _name(photo, export))
+
+    def _command(self, photo, settings, export, place):
+        """Of an upload, which will be gone, the name alone."""
+        source = Path(photo.path.name) if photo.uploaded else photo.path
+        return shown(command_text(command_of(source, settings, output=place, **self._common(photo, export))))
 
     def _common(self, photo, export):
         return {"making": self._library.making, "export": export, "finished": photo.kind == FINAL}
@@ -158,10 +162,11 @@ class Exports:
             if self._pause is not None:
                 self._pause()
             try:
-                place, command = self._export(job, photo, settings)
+                place = self._export(job.export, photo, settings)
+                command = self._command(photo, settings, job.export, place)
+                about = {"photo": photo.id, "name": shown(place.name), "path": shown(place), "command": command}
                 job.places.append(place)
-                about = {"photo": photo.id, "name": shown(place.name), "path": shown(place)}
-                job.files.append(about | {"command": shown(command)})
+                job.files.append(about)
             except FAILURES as error:
                 job.failed.append({"photo": photo.id, "error": self._library.words(error, photo)})
             except Exception as error:  # a mistake of ours: the other photos go on
@@ -169,29 +174,27 @@ class Exports:
                 job.failed.append({"photo": photo.id, "error": f"{photo.name}: unexpected {type(error).__name__}"})
             job.done += 1
 
-    def _export(self, job, photo, settings):
-        """Renders one photo into a hidden folder beside its place, then gives it the first name that is free.
-
-        Returns (its path, the command that makes the same).
-        """
+    def _export(self, export, photo, settings):
+        """Renders one photo into a hidden folder beside its place, then gives it the first free name; its path."""
         folder = self.folder_of(photo)
         folder.mkdir(parents=True, exist_ok=True)
-        suffix = EXPORT_FORMATS[job.export.format]
         hidden = self._hidden = Path(tempfile.mkdtemp(prefix=".modisp-export-", dir=folder))
         try:
-            target = hidden / (photo.path.stem + suffix)
-            common = self._common(photo, job.export)
-            session = open_session(options_of(settings, output=target, **common))
+            target = hidden / _name(photo, export)
+            session = open_session(options_of(settings, output=target, **self._common(photo, export)))
             raised = []
             task = Job(photo.path, {"": target}, photo.path.stem, False)
             render_jobs([task], session, lambda _, error: raised.append(error), lambda _: None)
             if raised:
                 raise raised[0]
-            place = move_to_free_name(target, folder)
+            return move_to_free_name(target, folder)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
             self._hidden = None
-        return place, command_text(command_of(photo.path, settings, output=place, **common))
+
+
+def _name(photo, export):
+    return photo.path.stem + EXPORT_FORMATS[export.format]
 
 
 def move_to_free_name(path, folder):

@@ -221,7 +221,9 @@ def test_where_pictures_go(library, tmp_path, plain, folder):
     upload.write((folder / "a.dng").read_bytes())
     photos = [*asked(library, "a.dng"), (upload.finish(), {})]
     beside = Exports(library, fallback=tmp_path / "start")
-    assert done(beside, photos).places == [folder / "a.jpg", tmp_path / "start" / "up.jpg"]
+    job = done(beside, photos)
+    assert job.places == [folder / "a.jpg", tmp_path / "start" / "up.jpg"]
+    assert job.files[1]["command"].startswith("modisp render up.dng --output ")
     output = Exports(library, folder=tmp_path / "out", fallback=tmp_path / "start")
     assert done(output, photos).places == [tmp_path / "out" / "a.jpg", tmp_path / "out" / "up.jpg"]
     assert beside.end(30)

@@ -33,7 +33,7 @@ from modisp_jax.style_file import read_style_file
 from modisp_jax.types import Edits
 
 PHOTO = Path("a.dng")
-WEIGHTS = st.floats(0, 1e6).map(lambda value: value + 0.0)
+WEIGHTS = st.floats(0, 1e6)
 MIX = st.lists(
     st.fixed_dictionaries(
         {"style": st.sampled_from(["natural", "vivid", "mono", "neutral"])},
