@@ -6,6 +6,11 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MODISP_CACHE_DIR"] = ""  # what is tested here is compiled here
+if "MODISP_TEST_OPTIMISED" not in os.environ:
+    # Most programs run once or twice: to optimise them takes longer than it saves. The mark "optimised" is for those
+    # that shall be compiled as users have them; dev.py runs these apart, with the variable set.
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
 import numpy as np

@@ -5,6 +5,8 @@ import pytest
 
 from tests.golden.make_golden import PATH, compute
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def outputs():

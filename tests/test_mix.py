@@ -54,6 +54,7 @@ def test_coefficients_are_weighted_means(looks, weights):
     np.testing.assert_array_equal(mixed.strengths, 1.0)
 
 
+@pytest.mark.optimised
 def test_one_style_at_full_weight_is_that_style(styles, looks):
     assert_same(without_strengths(mj.mix_looks(looks[:1], [1.0])), looks[0], atol=0)
     # To the bit as the package compiles it; without optimisation a share of 1 rounds.

@@ -13,7 +13,7 @@ from modisp_jax.ops.guided_upsample import guided_upsample
 from modisp_jax.params import nafnet_config
 from modisp_jax.torch_import import import_nafnet, import_photofinish
 
-pytestmark = pytest.mark.reference
+pytestmark = [pytest.mark.reference, pytest.mark.optimised]
 
 CLIP = mj.RenderConfig(clipped_highlights="clip")
 

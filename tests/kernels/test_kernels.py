@@ -17,6 +17,8 @@ from modisp_jax.ops.bilateral_solver import bilateral_solve
 from modisp_jax.ops.guided_upsample import fit_affine_grid
 from tests.samples import numbered_params, photo
 
+pytestmark = pytest.mark.optimised
+
 KEY = np.zeros(2, np.uint32)
 SMALL = NAFNetConfig(4, (1, 2), 1, (1, 1))
 WIDE = NAFNetConfig(8, (1,), 1, (1,))

@@ -73,6 +73,7 @@ def test_splat_is_its_definition_in_value_and_gradient(grid_size, size, align, o
     assert_same(ours, lambda v, z: naive_splat(v, z, grid_size, align, outside), values, depth)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("outside", ["border", "zero"])
 def test_fused_affine_slice_is_slice_then_apply(outside):
     _, depth, image = arrays((4, 3, 5), (17, 12))

@@ -103,6 +103,7 @@ def test_a_mirror_of_odd_size_keeps_the_pattern_and_the_result():
     np.testing.assert_allclose(linear(m[::-1, ::-1])[::-1, ::-1], linear(m), atol=1e-6)
 
 
+@pytest.mark.optimised
 def test_swapping_red_and_blue_swaps_them():
     m = image(8, 10)[..., 0]
     np.testing.assert_array_equal(linear(m, pattern="BGGR"), linear(m, pattern="RGGB")[..., ::-1])
