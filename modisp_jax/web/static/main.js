@@ -36,6 +36,7 @@ async function start() {
   const ranges = state.edits;
   const store = createStore(keep);
   const pending = new Map();
+  const looked = new Set();
 
   /** Settings that rest are kept by the server: a reload finds them. */
   function keep(id, settings) {
@@ -270,11 +271,17 @@ async function start() {
     screen.wish();
     stages.refresh();
   });
-  /** Has the server look at a photo of which it knows the name alone, and takes the settings that its file brings. */
+  /**
+   * Has the server look at a photo when it is shown first: takes the settings that its file brings, and waits until what
+   * a photo of its size needs is compiled.
+   */
   async function look(photo) {
-    if (!photo || photo.size || photo.error) return;
+    if (!photo || photo.error || (photo.size && looked.has(photo.id))) return;
+    looked.add(photo.id);
     try {
       const known = await api.photo(photo.id);
+      if (!known.ready) await ready();
+      if (photo.size) return;
       store.add([known]);
       store.begin(known.id, known.settings ?? {});
       if (known.note) notices.notify(`${known.name}: ${known.note}`);
@@ -338,12 +345,13 @@ async function start() {
   store.show(state.photos.find((photo) => !photo.error)?.id ?? state.photos[0]?.id ?? null);
   for (const photo of state.photos) if (photo.error) notices.failFile(photo.name, photo.error);
   viewChanged();
-  await ready(state);
-  root.dataset.ready = "true";
-  screen.wish();
+  await ready();
 
-  /** Waits until the server has compiled what frames need. */
-  async function ready(now) {
+  /** Waits until the server has compiled what frames need; nothing is asked for meanwhile. */
+  async function ready() {
+    root.dataset.ready = "false";
+    screen.stop();
+    let now = await api.state();
     for (; !now.ready; now = await api.state()) {
       byId("veil").hidden = false;
       byId("veil").firstChild.textContent = now.message || "The server is getting ready ...";
@@ -351,5 +359,7 @@ async function start() {
     }
     byId("veil").hidden = true;
     if (/could not/.test(now.message)) notices.notify(now.message);
+    root.dataset.ready = "true";
+    screen.wish();
   }
 }
