@@ -22,6 +22,11 @@ quick_jit = functools.partial(
 The gradient of photofinishing's networks then compiles in 13 seconds of CPU time instead of 78.
 """
 
+steps_jit = functools.partial(
+    jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+)
+"""The same for training that runs some steps: twice as long to compile, a step in 40 % of the time."""
+
 _TINY_FLOATS = [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-8]
 _HUGE_FLOATS = [1e4, -1e4, 1e20, -1e20, 3.4028235e38, -3.4028235e38]
 _NEAR_ONE = [0.5, 1.0, 1.0 - 2.0**-24, -1.0, 2.0]

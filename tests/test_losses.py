@@ -19,7 +19,7 @@ from modisp_jax.torch_import import import_photofinish
 from modisp_jax.torch_tables import photofinish_table
 from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, FinishedStages, Look
-from tests.samples import EXTREMES, photo, quick_jit
+from tests.samples import EXTREMES, photo, steps_jit
 
 A, B = photo(24, 32, 0), photo(24, 32, 1)
 LOSSES = {
@@ -284,7 +284,7 @@ def test_five_training_steps(vectors, shared):
         terms = jax.tree.map(jnp.mean, terms)
         return sum(terms.values()), terms
 
-    @quick_jit
+    @steps_jit
     def step(params, state, linear, target):
         (_, terms), gradient = jax.value_and_grad(total, has_aux=True)(params, linear, target)
         update, state = optimiser.update(gradient, state, params)

@@ -98,6 +98,7 @@ def test_gradients_of_the_curve_are_finite():
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.optimised
 def test_expose_without_noise_gives_the_clean_picture():
     x = picture()
     take = jax.jit(lambda x: expose(jax.random.key(0), x, jnp.zeros(3), jnp.zeros(3)))

@@ -197,6 +197,8 @@ def _read_tiff(path):
         if page.imagedepth != 1 or not 1 <= page.samplesperpixel <= 8:
             raise ImageError(f"{path}: expected a picture of 1 to 8 channels, got {page.samplesperpixel}")
         profile = page.iccprofile
+        if not isinstance(profile, bytes | None):  # a tag of another type: a damaged profile, which the note names
+            profile = b"\0"
         direct = bits in (8, 16) and page.sampleformat == 1 and name in _TIFF_CHANNELS
         if direct:
             pixels = page.asarray()

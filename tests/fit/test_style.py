@@ -20,7 +20,7 @@ from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import _chosen, bake, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
 from modisp_jax.tree import flatten
-from tests.samples import photo, quick_jit, raw
+from tests.samples import photo, raw, steps_jit
 
 SIZE = (24, 32)
 CONFIG = FitStyleConfig(size=SIZE, batch=2, validate_every=2, shift_start=False)
@@ -97,15 +97,15 @@ def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
 
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "_step", quick_jit(style._step, static_argnames=("steps", "rules", "config")))
+    monkeypatch.setattr(style, "_step", steps_jit(style._step, static_argnames=("steps", "rules", "config")))
     losses = []
     config = dataclasses.replace(CONFIG, augmentation=Augmentation((1.0, 1.0), False, 0.0, 0.0), towards_start=0.0)
     # The last two stages' networks: their gradient compiles fast. That of all: tests/test_losses, train/test_main.
-    options = {"stages": ("chroma", "gamma"), "steps": 12, "validation": 0.0, "config": config}
+    options = {"stages": ("chroma", "gamma"), "steps": 6, "validation": 0.0, "config": config}
     fitted = fit(params, PAIRS[:2], progress=lambda record: losses.append(record["loss"]), **options)
     assert losses[-1] < losses[0]
     assert fitted.score > fitted.history[0]["score"]
-    stopped = fit(params, PAIRS[:2], folder=tmp_path, progress=lambda record: record["step"] == 5, **options)
+    stopped = fit(params, PAIRS[:2], folder=tmp_path, progress=lambda record: record["step"] == 3, **options)
     assert not stopped.done
     resumed = fit(params, PAIRS[:2], folder=tmp_path, **options)
     same(resumed.params, fitted.params)

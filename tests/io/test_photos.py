@@ -136,6 +136,15 @@ def test_layouts_of_tiff(tmp_path, pixels, options, expected):
     assert_pixels(read_photo(tmp_path / "a.tif"), expected)
 
 
+@pytest.mark.parametrize(("kind", "values"), [("H", (1, 2, 3)), ("I", (7,)), ("s", "no profile")])
+def test_a_tiff_whose_profile_is_none(tmp_path, kind, values):
+    tag = (34675, kind, len(values), values if len(values) > 1 else values[0], True)
+    tifffile.imwrite(tmp_path / "a.tif", eight(), photometric="rgb", extratags=[tag])
+    got = read_photo(tmp_path / "a.tif")
+    assert_pixels(got, eight())
+    assert any("the colour profile was ignored" in note for note in got.metadata.warnings)
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 def test_cmyk(tmp_path, name):
     inks = np.zeros((16, 16, 4), np.uint8)
