@@ -23,7 +23,6 @@ from tests.samples import TINY, numbered_params, quick_jit, raw
 
 SIZE, LARGE, PROXY = (48, 64), (96, 128), 64
 """Of photos that are their own proxy, and of those whose proxy is half as large."""
-CONFIG = dataclasses.replace(TINY, photofinish=mj.PhotofinishConfig(grid_input=128))
 TONED = {"contrast": 0.3, "shadows": 0.2, "vibrance": 0.2, "gtm": 0.7}
 PICTURE = {"sharpening": 8.0, "rotation": 3.0, "enhance": 0.6}
 
@@ -37,7 +36,7 @@ def quick_programs():
 
 def params(k):
     """Every network does something, and not much."""
-    start = mj.init_params(jax.random.key(0), CONFIG)
+    start = mj.init_params(jax.random.key(0), TINY)
     return jax.tree.map(lambda a, b: a + (0.1 + 0.05 * k) * (b - a), start, numbered_params(start))
 
 
