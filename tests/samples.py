@@ -11,8 +11,8 @@ import modisp_jax as mj
 from modisp_jax.config import NAFNetConfig, PhotofinishConfig, PipelineConfig
 from modisp_jax.tree import flatten, unflatten
 
-TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(), NAFNetConfig(2, (1,), 1, (1,)))
-"""A pipeline whose restoration networks compile and run fast; photofinishing has no smaller size."""
+TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(grid_input=128), NAFNetConfig(2, (1,), 1, (1,)))
+"""A pipeline of small networks: photofinishing compiles no faster, but its grid network sees a ninth of the pixels."""
 
 quick_jit = functools.partial(
     jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}

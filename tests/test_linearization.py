@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.config import PipelineConfig
+from modisp_jax.config import PhotofinishConfig, PipelineConfig
 from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.io.images import write_image
 from modisp_jax.io.metadata import RawMetadata
@@ -28,7 +28,7 @@ D65 = (6504.0, 6.5)
 
 @pytest.fixture(scope="module")
 def neutral():
-    return mj.load_params("neutral")
+    return mj.init_params(jax.random.key(0), PipelineConfig(None, PhotofinishConfig(grid_input=128), None))
 
 
 @pytest.fixture(scope="module")

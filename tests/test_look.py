@@ -16,7 +16,7 @@ from tests.samples import EXTREMES, numbered_params, photo
 
 SIZE = (24, 32)
 SMALL = photo(*SIZE)
-CONFIG = mj.PipelineConfig(None, mj.PhotofinishConfig(rgb_lut=True), None)
+CONFIG = mj.PipelineConfig(None, mj.PhotofinishConfig(rgb_lut=True, grid_input=128), None)
 
 
 def neutral_look(size=SIZE):
