@@ -19,6 +19,14 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the mark "optimised" are skipped where programs are compiled in a hurry."""
+    reason = "to be compiled as users have it: MODISP_TEST_OPTIMISED=1 -m optimised, which dev.py test does"
+    for item in items:
+        if "MODISP_TEST_OPTIMISED" not in os.environ and "optimised" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_programs_left():
     """After each module the programs that it compiled go: kept for the whole run, they fill gigabytes."""
