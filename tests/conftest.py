@@ -6,25 +6,35 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MODISP_CACHE_DIR"] = ""  # what is tested here is compiled here
-if "MODISP_TEST_OPTIMISED" not in os.environ:
-    # Most programs run once or twice: to optimise them takes longer than it saves. The mark "optimised" is for those
-    # that shall be compiled as users have them; dev.py runs these apart, with the variable set.
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-    os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
+if not os.environ.get("MODISP_TEST_OPTIMISED"):
+    # Most programs here run once or twice: to optimise them takes longer than it saves.
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
 import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+OPTIMISED = bool(os.environ.get("MODISP_TEST_OPTIMISED"))
+"""Whether programs are compiled as users have them. Such a run has the tests of the mark "optimised" alone, every other
+run all others; dev.py does both."""
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of the mark "optimised" are skipped where programs are compiled in a hurry."""
-    reason = "to be compiled as users have it: MODISP_TEST_OPTIMISED=1 -m optimised, which dev.py test does"
-    for item in items:
-        if "MODISP_TEST_OPTIMISED" not in os.environ and "optimised" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason=reason))
+def pytest_report_header():
+    if OPTIMISED:
+        return "programs are compiled as users have them: the tests of the mark 'optimised' alone"
+    return "programs are compiled in a hurry: without the tests of the mark 'optimised' (MODISP_TEST_OPTIMISED=1)"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keeps the tests that this run compiles for."""
+
+    def is_ours(item):
+        return (item.get_closest_marker("optimised") is not None) == OPTIMISED
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_ours(item)])
+    items[:] = filter(is_ours, items)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,14 +43,6 @@ def no_programs_left():
     yield
     jax.clear_caches()
     gc.collect()
-
-
-@pytest.fixture
-def quick():
-    """What the package compiles is not optimised: for programs that run a few times. See also samples.quick_jit."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,9 @@ from modisp_jax.tree import flatten, unflatten
 TINY = PipelineConfig(NAFNetConfig(2, (1,), 1, (1,)), PhotofinishConfig(grid_input=128), NAFNetConfig(2, (1,), 1, (1,)))
 """A pipeline of small networks: photofinishing compiles no faster, but its grid network sees a ninth of the pixels."""
 
-quick_jit = functools.partial(
-    jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
-)
-"""``jax.jit`` for large programs that run a few times: the same operations, their loops not optimised.
-
-The gradient of photofinishing's networks then compiles in 13 seconds of CPU time instead of 78.
-"""
-
-steps_jit = functools.partial(
-    jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
-)
-"""The same for training that runs some steps: twice as long to compile, a step in 40 % of the time."""
+steps_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+"""``jax.jit`` for large programs of training that run some steps. Beside what tests/conftest.py has XLA do, they take
+twice as long to compile, and 40 % of the time for a step."""
 
 _TINY_FLOATS = [0.0, -0.0, 1e-45, 1e-38, -1e-38, 1e-8]
 _HUGE_FLOATS = [1e4, -1e4, 1e20, -1e20, 3.4028235e38, -3.4028235e38]

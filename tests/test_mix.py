@@ -11,7 +11,7 @@ import modisp_jax as mj
 from modisp_jax.look import FINISH_STAGES, finish_by_networks
 from modisp_jax.mix import STAGE_NAMES, shares, stage_weights, strength_of
 from modisp_jax.ops.lut import identity_rgb_lut
-from tests.samples import TINY, numbered_params, photo, quick_jit, raw
+from tests.samples import TINY, numbered_params, photo, raw
 
 SIZE = (24, 32)
 SMALL = photo(*SIZE)
@@ -31,7 +31,7 @@ def looks(styles):
     return [predict(style) for style in styles]
 
 
-@quick_jit
+@jax.jit
 def predict(params):
     return mj.predict_look(params["photofinish"], SMALL)
 
@@ -125,9 +125,9 @@ def test_a_mix_under_jit_vmap_and_grad(styles):
         return picture.mean(), picture
 
     several = jnp.array([[1.0, 0.0], [0.3, 0.7]])
-    one = quick_jit(mean_and_picture)
+    one = jax.jit(mean_and_picture)
     each = jnp.stack([one(weights)[1] for weights in several])
-    (_, pictures), slopes = quick_jit(jax.vmap(jax.value_and_grad(mean_and_picture, has_aux=True)))(several)
+    (_, pictures), slopes = jax.jit(jax.vmap(jax.value_and_grad(mean_and_picture, has_aux=True)))(several)
     np.testing.assert_allclose(pictures, each, atol=2e-5)
     assert np.isfinite(slopes).all()
     assert float(jnp.abs(slopes[1]).max()) > 1e-5
@@ -136,7 +136,7 @@ def test_a_mix_under_jit_vmap_and_grad(styles):
 
 def test_a_mix_renders_like_any_parameter_set():
     sets = [numbered_params(mj.init_params(jax.random.key(k), TINY), 0.5 + 0.3 * k) for k in (0, 1)]
-    render, photo_ = quick_jit(mj.render), raw(32, 48)
+    render, photo_ = jax.jit(mj.render), raw(32, 48)
     np.testing.assert_allclose(render(mj.mix_styles(sets, [1, 0]), photo_), render(sets[0], photo_), atol=2e-5)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax.resample import resize_bilinear
-from tests.samples import TINY, numbered_params, quick_jit, raw
+from tests.samples import TINY, numbered_params, raw
 
 SIZE = (64, 80)
 RAW = raw(*SIZE)
@@ -49,7 +49,7 @@ def test_render_is_the_last_of_the_stages(busy):
 @pytest.mark.parametrize("size", [(16, 16), (17, 35)])
 def test_small_and_odd_sizes(busy, size):
     config = mj.RenderConfig(halo_fix=mj.HaloFixConfig(iterations=3))
-    picture = quick_jit(functools.partial(mj.render, config=config))(busy, raw(*size))
+    picture = jax.jit(functools.partial(mj.render, config=config))(busy, raw(*size))
     assert picture.shape == (*size, 3)
     assert np.isfinite(picture).all()
     assert picture.min() >= 0
@@ -79,7 +79,7 @@ def test_vmap_is_the_loop(busy):
     batch = jax.tree.map(
         lambda *leaves: jnp.stack(leaves), *[dataclasses.replace(r, saturation=jnp.ones(3)) for r in raws]
     )
-    pictures = quick_jit(jax.vmap(mj.render, in_axes=(None, 0)))(busy, batch)
+    pictures = jax.jit(jax.vmap(mj.render, in_axes=(None, 0)))(busy, batch)
     for picture, one in zip(pictures, raws, strict=True):
         np.testing.assert_allclose(picture, mj.render(busy, one), atol=2e-4)
 
@@ -97,7 +97,7 @@ def test_every_gradient_is_finite_for_every_picture(busy):
     def total(params, raw):
         return jnp.sum(mj.render(params, raw) ** 2)
 
-    gradient = quick_jit(jax.value_and_grad(total, argnums=(0, 1)))
+    gradient = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
     image = np.asarray(RAW.image)
     halves = np.zeros_like(image)
     halves[:, 40:] = [0.4, 0.2, 0.1]

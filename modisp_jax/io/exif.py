@@ -197,13 +197,11 @@ def _rational(value):
 
 def complete_exif(exif, size):
     """Adds what Exif 2.32 requires of a JPEG of ``size`` (height, width) in sRGB, where it is missing."""
-    required = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0xA000: b"0100"}  # Exif, components, FlashPix
-    required |= {0xA001: 1, 0xA002: size[1], 0xA003: size[0]}
-    camera = exif.get_ifd(EXIF_IFD)
-    camera.update({code: value for code, value in required.items() if code not in camera})
-    for code, value in ((_X_RESOLUTION, 72), (_Y_RESOLUTION, 72), (_RESOLUTION_UNIT, 2)):  # what unknown counts as
-        if code not in exif:
-            exif[code] = value
+    image = {_X_RESOLUTION: 72, _Y_RESOLUTION: 72, _RESOLUTION_UNIT: 2}  # which stand for unknown
+    camera = {0x9000: b"0232", 0x9101: b"\1\2\3\0", 0xA000: b"0100"}  # Exif, components, FlashPix
+    camera |= {0xA001: 1, 0xA002: size[1], 0xA003: size[0]}
+    for directory, required in ((exif, image), (exif.get_ifd(EXIF_IFD), camera)):
+        directory.update({code: value for code, value in required.items() if code not in directory})
     exif[_YCBCR_POSITIONING] = 1  # centred
 
 

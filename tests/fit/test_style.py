@@ -74,7 +74,6 @@ def same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-@pytest.mark.usefixtures("quick")
 def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
     config = dataclasses.replace(CONFIG, shift_start=True, curvature=1.0)
     fitted = fit(params, steps=0, rgb_lut=True, config=config)

@@ -98,14 +98,13 @@ def log_of(folder):
 
 
 @pytest.mark.slow
-def test_a_denoiser_from_start_to_end(here, tmp_path, quick, capsys):
+def test_a_denoiser_from_start_to_end(here, tmp_path, capsys):
     """In a process of its own, as the only one of a group: nothing may have been computed before it joins."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         group = ["--coordinator", f"127.0.0.1:{free.getsockname()[1]}", "--process", "0", "--processes", "1"]
     call = [sys.executable, "-m", "train", "denoise.py", "--folder", str(tmp_path / "run")]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     options = {"cwd": here, "env": environment, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*call, *group], **options) as process:
         said = []
@@ -133,7 +132,7 @@ def test_a_denoiser_from_start_to_end(here, tmp_path, quick, capsys):
 
 
 @pytest.mark.slow
-def test_photofinishing_from_start_to_end(here, tmp_path, quick):
+def test_photofinishing_from_start_to_end(here, tmp_path):
     assert program.main(["photofinish.py", "--folder", str(tmp_path)]) == 0
     assert [line["step"] for line in log_of(tmp_path)] == [1, 2, 2]
     assert set(load_params(str(tmp_path / "best.safetensors"))) == {"photofinish"}

@@ -11,7 +11,7 @@ from modisp_jax.params import init_params
 from modisp_jax.stages import restore
 from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, as_float32
-from tests.samples import photo, quick_jit
+from tests.samples import photo
 from train.precision import for_compute
 
 NAFNET = NAFNetConfig(4, (1,), 1, (1,))
@@ -74,10 +74,10 @@ def test_denoising_has_nearly_the_loss_and_gradient_of_float32():
 def test_photofinishing_has_nearly_the_loss_of_float32():
     """Its coefficients and images are float32: only the networks' bodies are not."""
     params = trained(PipelineConfig(None, PHOTOFINISH, None))
-    (value, made), gradient = quick_jit(jax.value_and_grad(photofinishing, has_aux=True), static_argnums=1)(
+    (value, made), gradient = jax.jit(jax.value_and_grad(photofinishing, has_aux=True), static_argnums=1)(
         params, "bfloat16"
     )
-    expected, (look, _) = quick_jit(photofinishing, static_argnums=1)(params, "float32")
+    expected, (look, _) = jax.jit(photofinishing, static_argnums=1)(params, "float32")
     assert all_float32(value, made, gradient)
     assert all(np.any(leaf) for leaf in jax.tree.leaves(gradient["photofinish"]["ltm"]))
     np.testing.assert_allclose(value, expected, rtol=0.03)
