@@ -19,19 +19,12 @@ from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.pipeline import cropped
 from modisp_jax.render_settings import as_edits, neutral_edits
 from modisp_jax.white_balance import estimate_white_balance
-from tests.samples import TINY, numbered_params, quick_jit, raw
+from tests.samples import TINY, numbered_params, raw
 
 SIZE, LARGE, PROXY = (48, 64), (96, 128), 64
 """Of photos that are their own proxy, and of those whose proxy is half as large."""
 TONED = {"contrast": 0.3, "shadows": 0.2, "vibrance": 0.2, "gtm": 0.7}
 PICTURE = {"sharpening": 8.0, "rotation": 3.0, "enhance": 0.6}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_programs():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def params(k):
@@ -66,13 +59,13 @@ def room(open_room):
 @functools.lru_cache
 def oracle(config):
     """``render`` as one program, whatever the edits."""
-    return quick_jit(functools.partial(mj.render, config=config))
+    return jax.jit(functools.partial(mj.render, config=config))
 
 
 @functools.lru_cache
 def stages_oracle():
     """``render_stages`` of a proxy as one program whatever the edits: a function of (engine, room, settings)."""
-    program = quick_jit(mj.render_stages)
+    program = jax.jit(mj.render_stages)
 
     def stages(engine, room, settings):
         return program(engine.params_of(settings), room.raw(settings), edits=as_edits(settings.get("edits", {}), 1))
@@ -252,7 +245,7 @@ def test_windows_by_gathers_are_those_of_the_kernel():
     expected = np.clip(mj.ops.guided_upsample.apply_affine_grid(grid, whole)[30:50, 40:64], 0, 1)
     np.testing.assert_allclose(window.apply_at(grid, image, (30, 40), (60, 80)), expected, atol=2e-5)
     places = [p for n, first, g, of in ((20, 30, 4, 60), (24, 40, 5, 80)) for p in window.places(first, n, g, of)]
-    gathered = quick_jit(window.by_gather)(grid.reshape(4, 5, 16, 12), mj.color.luma(image) * 15, image, *places)
+    gathered = jax.jit(window.by_gather)(grid.reshape(4, 5, 16, 12), mj.color.luma(image) * 15, image, *places)
     np.testing.assert_allclose(np.clip(gathered, 0, 1), expected, atol=2e-5)
 
 

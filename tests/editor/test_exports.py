@@ -92,7 +92,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_an_export_is_what_render_writes(exports, library, tmp_path, quick):
+def test_an_export_is_what_render_writes(exports, library, tmp_path):
     """Byte for byte, by the very command that the page shows; and a JPEG with its raw reopens with its settings."""
     job = done(exports, asked(library, "a.dng"), Export(embed_raw=True, raw_codec="lossless", quality=90))
     assert (job.state, job.failed, job.done) == ("done", [], 1)
@@ -119,8 +119,8 @@ def test_an_export_is_what_render_writes(exports, library, tmp_path, quick):
     np.testing.assert_array_equal(*map(read_image, job.places))
 
 
-def test_a_finished_photo_is_exported_as_render_does(exports, library, tmp_path, quick, monkeypatch):
-    by_curve = lambda path, method, params: mj.read_photo_as_raw(path, method="curve")  # noqa: E731 (quick)
+def test_a_finished_photo_is_exported_as_render_does(exports, library, tmp_path, monkeypatch):
+    by_curve = lambda path, method, params: mj.read_photo_as_raw(path, method="curve")  # noqa: E731 (one line)
     monkeypatch.setattr(inputs, "read_photo_as_raw", by_curve)
     job = done(exports, asked(library, "finished.png"), Export("tiff", bits=8))
     assert job.failed == []
