@@ -36,7 +36,9 @@ two passes over the small pixels, as in iterative refinement, where the residual
    By the definition of ``g``, ``r = eps g`` without a subtraction; without the prior, ``g = 0`` and ``r = sum w t``.
 
 Since the result does not depend on the rough ``A1`` nor on ``V``, and the moments not on the means to first order, they
-are constants to differentiation there, and the gradient is as well conditioned as the value.
+are constants to differentiation there, and the gradient is as well conditioned as the value. On CPUs, where float64
+costs nothing, ``kernels/affine_fit.py`` sums once and solves as it stands; gradients take the two passes.
+
 ``benchmarks/guided_upsample.py`` measures this against the alternatives: within 1e-6 of float64 on photos, where plain
 float32 is up to 3e-3 off, and still so where a node sees two colours or a handful of pixels, where that fails.
 """
@@ -45,9 +47,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from modisp_jax.color import luma
-from modisp_jax.kernels import grid as kernels
+from modisp_jax.kernels import affine_fit
 from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
 from modisp_jax.numerics import clip01, safe_divide
 from modisp_jax.ops.bilateral_grid import (
@@ -121,11 +124,21 @@ def fit_affine_grid(small_input, small_target, *, gated_prior=True, nodes=None):
         raise ValueError(f"guided upsampling: expected small input and target of one size, got shapes {got}")
     nodes = grid_nodes(size) if nodes is None else nodes
     dtype = jnp.promote_types(jnp.result_type(small_input, small_target), jnp.float32)
-    colours = jnp.concatenate([small_input, small_target], -1).astype(dtype)
-    depth = luma(colours[..., :3]) * (DEPTH - 1)
+    images = small_input.astype(dtype), small_target.astype(dtype)
+    depth = luma(images[0]) * (DEPTH - 1)
 
+    def kernel(small_input, small_target, depth):
+        axes, options = places(depth, np.empty(nodes), "edges"), {"ridge": RIDGE, "gated_prior": gated_prior}
+        return affine_fit.fit(*axes, small_input, small_target, depth, nodes=nodes, **options)
+
+    return on_cpu_unless_differentiated(kernel, partial(_fit, nodes=nodes, gated_prior=gated_prior), *images, depth)
+
+
+def _fit(small_input, small_target, depth, nodes, gated_prior):
+    """The fit in two passes of float32."""
+    colours = jnp.concatenate([small_input, small_target], -1)
     products = colours[..., :3, None] * colours[..., None, :]
-    everything = [jnp.ones((*size, 1), dtype), colours, products.reshape(*size, 18)]
+    everything = [jnp.ones_like(colours[..., :1]), colours, products.reshape(*depth.shape, 18)]
     sums = splat_grid(jnp.concatenate(everything, -1), depth, nodes, align="edges", outside="zero")
     count, sums, products = sums[..., :1], sums[..., 1:7], sums[..., 7:].reshape(*nodes, 3, 6)
     gain, residual = _prior(count, sums) if gated_prior else (jnp.zeros_like(sums[..., 3:]), sums[..., 3:])
@@ -166,18 +179,7 @@ def _rough_fit(count, sums, mean, products, gain):
 
 
 def _moments(colours, depth, mean, slope, axes):
-    """Second moments ``sum w p [p, q]^T`` of the module's head at each node, [gh, gw, gd, 3, 6]."""
-
-    def kernel(colours, depth, mean, slope, axes):
-        flat = lambda x: x.reshape(*mean.shape[:3], -1)  # noqa: E731
-        models = jnp.concatenate([mean, flat(slope), flat(axes)], -1)
-        return kernels.moments(*places(depth, mean, "edges"), colours, depth, models)
-
-    return on_cpu_unless_differentiated(kernel, _moments_by_tiles, colours, depth, mean, slope, axes)
-
-
-def _moments_by_tiles(colours, depth, mean, slope, axes):
-    """Second moments ``sum w p [p, q]^T`` of the module's head as matrix products, without a scatter.
+    """Second moments ``sum w p [p, q]^T`` [gh, gw, gd, 3, 6] of the module's head as matrix products, without a scatter.
 
     The image is cut into tiles between four nodes (y, x). A tile has weights, means, ``A1`` and ``V`` for each of its
     four corners and each depth. ``colours`` [h, w, 6] are (v, t), ``mean`` [gh, gw, gd, 6] theirs.
