@@ -12,9 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels import grid as kernels
+from modisp_jax.kernels.dispatch import on_cpu
 from modisp_jax.look import apply_stage, predict_stage
 from modisp_jax.mix import mean_of, strength_of
 from modisp_jax.numerics import clip01, mix
+from modisp_jax.ops.bilateral_grid import places
 from modisp_jax.params import nafnet_config, photofinish_config
 from modisp_jax.pipeline import adjust, apply_upsampling, expose_raw, fit_upsampling, polish, shrink, to_linear
 from modisp_jax.stages import FINISH_STAGES, restore
@@ -158,8 +161,18 @@ def pixels(image, network, strength, sliders, polishes, operators):
 @functools.partial(jax.jit, static_argnames=("polishes", "operators"))
 def live_pixels(fit, image, before, after, strength, sliders, polishes, operators):
     """The finished picture with the detail that the enhancement added to an earlier one, ``after - before``."""
-    found = clip01(apply_upsampling(fit, image) + strength * (after - before))
-    return quantized(polish(found, Edits(**sliders), operators) if polishes else found)
+
+    def compiled(nodes, grey, image, before, after, strength):
+        found = clip01(apply_upsampling((nodes, grey != 0), image) + strength * (after - before))
+        return found if polishes else quantized(found)
+
+    def kernel(nodes, *scene):
+        axes, models = places(image, nodes, "edges"), nodes.reshape(*nodes.shape[:3], 12)
+        return kernels.upsampled(*axes, models, *scene, finished=not polishes)
+
+    nodes, grey = fit
+    found = on_cpu(kernel, compiled, nodes, grey.astype(jnp.float32), image, before, after, strength)
+    return quantized(polish(found, Edits(**sliders), operators)) if polishes else found
 
 
 # How a piece is made: a function of the shop (raw, light and parameters), the recipe and the pieces before it.

@@ -20,7 +20,7 @@ MAJOR, MINOR = 0, 1
 EXECUTE = 3
 METADATA = 1
 INTERNAL = 13
-DTYPES = {11: np.float32, 4: np.int32}
+DTYPES = {11: np.float32, 4: np.int32, 6: np.uint8}
 """Numbers of ``XLA_FFI_DataType`` that kernels take."""
 
 _handlers = {}
