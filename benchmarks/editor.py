@@ -1,7 +1,7 @@
 """How long from the slider to the pixels in the photo editor, and does its server's memory stay flat?
 
     python3 dev.py run benchmarks/editor.py                        # a synthetic photo of 12 megapixels
-    python3 dev.py run benchmarks/editor.py --edits 1000 --photos 50
+    python3 dev.py run benchmarks/editor.py --no-latency --edits 1000 --photos 50 --size 1536x2048 --name editor-memory
     python3 dev.py run benchmarks/editor.py --photo a.dng --seconds 5
 
 Starts ``modisp edit`` as a process of its own and its page in the installed Chromium (``$MODISP_CHROMIUM``), and moves
@@ -10,7 +10,8 @@ frame that has its settings. ``alone``: the next event comes when the frame of t
 ``computing`` is the engine's part of it, the rest encoding, the way, decoding and drawing. ``drag``: an event every
 16 ms, as of a mouse; the page keeps one request in flight, so a frame may wait for the one before it.
 ``exact``: from the last event of a drag to the exact frame, the rest of 120 ms before it included. After each drag the
-last frame must be the exact one of the last event. Results go to results/NAME.json.
+last frame must be the exact one of the last event. Memory is the server's resident set, after 100, 250, 500 and 1000
+edits and after every tenth photo; --edits 1000 takes a few minutes. Results go to results/NAME.json.
 """
 
 import contextlib
@@ -88,6 +89,29 @@ DRAG = """async ([name, seconds]) => {
 }"""
 
 
+EDITS = """async (positions) => {
+    for (const [name, share] of positions) {
+        const slider = document.querySelector(`[data-control="${name}"] input[type=range]`);
+        slider.value = Number(slider.min) + share * (slider.max - slider.min);
+        const event = new Event("input", { bubbles: true });
+        const drawn = new Promise((done) => {
+            window.frameCame = (frame) => frame.time === event.timeStamp && done(frame);
+        });
+        slider.dispatchEvent(event);
+        slider.dispatchEvent(new Event("change", { bubbles: true }));
+        await drawn;
+        window.frameLog.length = 0;
+    }
+    window.frameCame = null;
+}"""
+
+MARKS = (100, 250, 500, 1000)
+"""Edits after which memory is written down."""
+
+AT_ONCE = 25
+"""Edits between two lines of progress."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What to measure."""
@@ -102,8 +126,10 @@ class Options:
     """Length of each drag."""
     groups: tuple[str, ...] = tuple(GROUPS)
     """Which sliders."""
+    latency: bool = True
+    """Whether latencies are measured; else memory alone."""
     edits: int = 0
-    """Edits over which the server's memory is followed."""
+    """Edits over which the server's memory is followed; each waits for its live frame only."""
     photos: int = 0
     """Photos over which it is followed; synthetic ones of 3 megapixels."""
     viewport: str = "720x1280"
@@ -125,7 +151,8 @@ def main():
             page.goto(address)
             page.wait_for_selector(IDLE, state="attached")
             results = {"photo": photo.name, "size": options.size, "ready_s": round(time.perf_counter() - begun, 1)}
-            results["latency_ms"] = {group: measure_group(page, group, options) for group in options.groups}
+            groups = options.groups if options.latency else ()
+            results["latency_ms"] = {group: measure_group(page, group, options) for group in groups}
             results["memory_mib"] = measure_memory(page, process, options)
         print_table(results)
     print(common.write_results(options.name, results, about))
@@ -203,21 +230,28 @@ def summary(times):
 
 
 def measure_memory(page, process, options):
-    """Resident memory of the server in MiB: at the start, along the edits, along the photos, and its peak."""
-    found = {"start": memory(process.pid, "VmRSS")}
-    names = [name for group in GROUPS.values() for name in group]
-    edits = []
-    for k in range(options.edits):
-        page.evaluate(ALONE, [names[k % len(names)], [0.2 + 0.6 * ((k * 0.618) % 1)]])
-        if (k + 1) % max(options.edits // 10, 1) == 0:
-            edits.append(memory(process.pid, "VmRSS"))
-    photos = []
-    for k in range(options.photos):
+    """Resident memory of the server in MiB: at the start, {edits: MiB}, {photos: MiB}, and its peak."""
+    found = {"start": memory(process.pid, "VmRSS"), "edits": {}, "photos": {}}
+    names = [name for group in options.groups for name in GROUPS[group]]
+    for first in range(0, options.edits, AT_ONCE):
+        last = min(first + AT_ONCE, options.edits)
+        positions = [[names[k % len(names)], 0.2 + 0.6 * ((k * 0.618) % 1)] for k in range(first, last)]
+        page.evaluate(EDITS, positions)
+        if last in MARKS or last == options.edits:
+            page.wait_for_selector(IDLE, state="attached")
+            found["edits"][last] = memory(process.pid, "VmRSS")
+        say(f"{last} of {options.edits} edits", process)
+    for k in range(1, options.photos + 1):
         page.locator("body").press(".")
         page.wait_for_selector(IDLE, state="attached")
-        if (k + 1) % max(options.photos // 10, 1) == 0:
-            photos.append(memory(process.pid, "VmRSS"))
-    return found | {"edits": edits, "photos": photos, "peak": memory(process.pid, "VmHWM")}
+        if k % 10 == 0 or k == options.photos:
+            found["photos"][k] = memory(process.pid, "VmRSS")
+        say(f"{k} of {options.photos} photos", process)
+    return found | {"peak": memory(process.pid, "VmHWM")}
+
+
+def say(done, process):
+    print(f"{time.strftime('%H:%M:%S')} {done}: {memory(process.pid, 'VmRSS')} MiB", file=sys.stderr, flush=True)
 
 
 def memory(pid, field):

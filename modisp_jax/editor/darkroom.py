@@ -88,8 +88,7 @@ class Engine:
       params: name or file of a parameter set as ``modisp render --params`` takes it, or a parameter set.
       styles: {name: parameter set} to use besides those that ship.
       awb: file with white-balance networks, as ``--awb``.
-      holds: whether live frames reuse the local tone maps of the last exact one and fit guided upsampling to fewer
-        pixels; by default on CPUs.
+      holds: whether live frames reuse the local tone maps of the last exact one; by default on CPUs.
     """
 
     def __init__(self, params="default", *, styles=None, awb=None, holds=None):
@@ -334,7 +333,7 @@ class Darkroom:
         return None
 
     def _upright(self, pixels):
-        return np.ascontiguousarray(apply_orientation(pixels, self._orientation))
+        return _turned(pixels, self._orientation)
 
     def _upright_size(self, size):
         return size[::-1] if self._orientation >= 5 else tuple(size)
@@ -352,6 +351,13 @@ def _proxy_of(raw):
     if scale >= 1 or small[0] > size[0] or small[1] > size[1]:
         return raw
     return dataclasses.replace(raw, image=jnp.asarray(resize_area(np.asarray(raw.image), small)))
+
+
+def _turned(pixels, orientation):
+    """Pixels [h, w, 3] of bytes as they are seen upright; as elements of three bytes, which copies in half the time."""
+    whole = np.ascontiguousarray(pixels).view("V3")[..., 0]
+    turned = np.ascontiguousarray(apply_orientation(whole, orientation))
+    return turned.view(pixels.dtype).reshape(*turned.shape, 3)
 
 
 def _crop(pixels, crop):

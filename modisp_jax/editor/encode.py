@@ -9,6 +9,11 @@ def jpeg(pixels, quality=90):
     return imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=quality, subsampling="444")
 
 
+def quick_jpeg(pixels, quality=85):
+    """uint8 [h, w, 3] as a JPEG with colour at half the resolution: half the time to write and to read."""
+    return imagecodecs.jpeg8_encode(np.ascontiguousarray(pixels), level=quality, subsampling="420")
+
+
 def png(pixels):
     """uint8 [h, w, 3] as a PNG, compressed little."""
     return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1)

@@ -136,7 +136,7 @@ def applied(coefficients, image, images, strengths, sliders, name, operators):
     )
 
 
-grid = jax.jit(fit_upsampling, static_argnames="every")
+grid = jax.jit(lambda small, finished: fit_upsampling(small, finished))
 upsampled = jax.jit(lambda fit, image: apply_upsampling(fit, image))
 
 

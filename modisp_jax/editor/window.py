@@ -50,7 +50,7 @@ def window_pixels(table, desk, recipe, box):
     if kept is None or inner[2] * inner[3] > LARGEST:
         return None
     held = desk.hold(recipe)
-    fit, (_, _, ev) = desk.live_grid(held), desk.want("adjusted", held)
+    fit, (_, _, ev) = desk.want("grid", held), desk.want("adjusted", held)
     pair = table.kept("enhanced") or (table.image, table.image)
     denoised, ratio = kept
     light = table.lights.find(recipe["white_balance"])

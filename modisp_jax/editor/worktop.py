@@ -7,11 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from modisp_jax.editor.pieces import BEFORE, MAKE, NEEDS, PIECES, grid, live_pixels, number, polishing, scaled
-
-LIVE_EVERY = 2
-"""On CPUs the fit of guided upsampling sees every second row and column for a live frame: it takes a third of the time,
-and one pixel in a thousand is off by 20 levels or more. 1 for all."""
+from modisp_jax.editor.pieces import BEFORE, MAKE, NEEDS, PIECES, live_pixels, number, polishing, scaled
 
 
 class Cancelled(Exception):
@@ -86,18 +82,11 @@ class Worktop:
         if self.is_current("enhanced", recipe):
             return self.want("pixels", recipe), True
         recipe = self.hold(recipe)
-        fit, linear = self.live_grid(recipe), self.want("adjusted", recipe)[0]
+        fit, linear = self.want("grid", recipe), self.want("adjusted", recipe)[0]
         before, after = self._kept["enhanced"].value if "enhanced" in self._kept else (linear, linear)
         strength = number(recipe["enhance"])
         make = lambda: np.asarray(live_pixels(fit, linear, before, after, strength, *polishing(recipe)))  # noqa: E731
         return self._timed("live_pixels", make), False
-
-    def live_grid(self, recipe):
-        """The grid of guided upsampling; on CPUs, where it is not there, fitted to a quarter of the small pixels."""
-        if self.is_current("grid", recipe) or not self._holds:
-            return self.want("grid", recipe)
-        small, finished = self.want("adjusted", recipe)[1], self.want("gamma", recipe)
-        return self._timed("live_grid", lambda: grid(small, finished, every=LIVE_EVERY))
 
     def hold(self, recipe):
         """Holds slow pieces that the recipe would have computed anew, for this frame; the recipe for the others."""

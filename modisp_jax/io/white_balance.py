@@ -233,8 +233,23 @@ def _line(mired, profile):
     return origin[:3], step[:3], ((lower / 2, lower), (upper / 2, upper))
 
 
+_latest = (None, None)
+
+
 def _mired_limits(profile):
-    """((knee, limit) on the cold side, the same on the warm side) of temperature in mired; limits may be infinite."""
+    """((knee, limit) on the cold side, the same on the warm side) of temperature in mired; limits may be infinite.
+
+    Kept for the profile that was asked of last: a slider asks three times for each light, and of one camera only.
+    """
+    global _latest
+    known, limits = _latest
+    if known is not profile:
+        limits = _find_mired_limits(profile)
+        _latest = profile, limits  # in one step, whatever other threads do
+    return limits
+
+
+def _find_mired_limits(profile):
     reference = _relative(_D65_MIRED, profile)
     if not (np.isfinite(reference).all() and (reference[:3] > 0).all()):
         raise ValueError(f"expected a camera profile in which D65 has a colour, got {reference[:3].tolist()}")

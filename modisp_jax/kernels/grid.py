@@ -1,7 +1,8 @@
 """Bilateral grids on CPUs: slicing, and affine models applied on the fly.
 
-The mathematics is that of ``ops/bilateral_grid.py``, which passes where pixels lie on the grid's axes: lower and upper node and the fraction towards the upper one, ``axis_nodes``. A row of pixels lies between
-two rows of nodes; these are lerped once, and each pixel reads two columns and two depths of the result.
+The mathematics is that of ``ops/bilateral_grid.py``, which passes where pixels lie on the grid's axes: lower and upper
+node and the fraction towards the upper one, ``axis_nodes``. A row of pixels lies between two rows of nodes; these are
+lerped once, and each pixel reads two columns and two depths of the result.
 """
 
 import jax
@@ -178,7 +179,9 @@ def _affine(models, i, j, row, a, b, c, d, pixel):
 
 
 @kernel
-def _upsampled_band(grid, top, bottom, down, left, right, across, strength, grey, first, last, image, before, after, out):
+def _upsampled_band(
+    grid, top, bottom, down, left, right, across, strength, grey, first, last, image, before, after, out
+):
     lines = np.empty((grid.shape[1], BELOW + grid.shape[2] + ABOVE, 12), np.float32)
     depth = np.empty(image.shape[1], np.float32)
     row = np.empty(image.shape[1:], np.float32)

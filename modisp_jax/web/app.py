@@ -253,12 +253,15 @@ def _add_frames(app, editor):
 
         def work(room):
             try:
-                return room.render(settings, view, quality, cancelled)
+                found = room.render(settings, view, quality, cancelled)
             except Cancelled:
                 raise Stale from None
+            # What follows a slider goes on to its bytes at once; a PNG takes long, and the next frame need not wait.
+            return encode_frame(found, seq, encoding, quality) if encoding == "jpeg" else found
 
-        found = await in_room(id, work, submit)
-        data = await asyncio.to_thread(encode_frame, found, seq, encoding)
+        data = await in_room(id, work, submit)
+        if encoding != "jpeg":
+            data = await asyncio.to_thread(encode_frame, data, seq, encoding)
         return Response(data, media_type="application/octet-stream")
 
     @app.post("/api/photos/{id}/pick")

@@ -4,14 +4,18 @@ import json
 
 import numpy as np
 
-from modisp_jax.editor.encode import jpeg, png
+from modisp_jax.editor.encode import jpeg, png, quick_jpeg
 
 MIME = {"jpeg": "image/jpeg", "png": "image/png"}
 ENCODERS = {"jpeg": jpeg, "png": png}
 
 
-def encode_frame(frame, seq, encoding):
-    """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture."""
+def encode_frame(frame, seq, encoding, quality="exact"):
+    """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture.
+
+    ``quality`` is what was asked for: a ``"live"`` frame is gone in a moment, its JPEG is the quick one.
+    """
+    encode = quick_jpeg if (quality, encoding) == ("live", "jpeg") else ENCODERS[encoding]
     head = {
         "seq": seq,
         "exact": bool(frame.exact),
@@ -26,4 +30,4 @@ def encode_frame(frame, seq, encoding):
         "mime": MIME[encoding],
     }
     text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode("ascii")
-    return len(text).to_bytes(4, "little") + text + ENCODERS[encoding](np.asarray(frame.pixels))
+    return len(text).to_bytes(4, "little") + text + encode(np.asarray(frame.pixels))
