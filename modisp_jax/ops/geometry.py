@@ -6,6 +6,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from modisp_jax.kernels.dispatch import on_cpu
+from modisp_jax.kernels.resampling import read_cubic
 from modisp_jax.numerics import clip
 from modisp_jax.ops.skip import unless_zero
 
@@ -107,13 +109,26 @@ def resample(image, step, offsets, n_out, smallest_step, axis):
       [H, W, C] with n_out in place of the size of ``axis``.
     """
     del smallest_step
-    return _read(image, step, offsets, n_out, axis, _cubic)
+
+    def compiled(image, step, offsets):
+        return _read(image, step, offsets, n_out, axis, _cubic)
+
+    def kernel(image, step, offsets):
+        return read_cubic(image, *_places(step, offsets, n_out, image.shape[axis]), axis=axis, bits=BITS)
+
+    return on_cpu(kernel, compiled, image, step, offsets)
+
+
+def _places(step, offsets, n_out, n):
+    """Positions along the axis [n_out], and what each row or column adds to them, from the first of n pixels."""
+    return _fixed(step * _centred(n_out)), _fixed(offsets + 0.5 * (n - 1))
 
 
 def _read(image, step, offsets, n_out, axis, kernel):
     """Sum over the four taps around each position of ``kernel(distance) * pixel``."""
     n = image.shape[axis]
-    position = _along(_fixed(step * _centred(n_out)), axis) + _along(_fixed(offsets + 0.5 * (n - 1)), 1 - axis)
+    along, other = _places(step, offsets, n_out, n)
+    position = _along(along, axis) + _along(other, 1 - axis)
     first, fraction = position >> BITS, (position & (ONE - 1)).astype(jnp.float32) / ONE
     total = 0.0
     for tap in range(1 - REACH, 1 + REACH):

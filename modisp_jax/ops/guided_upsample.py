@@ -179,7 +179,7 @@ def _rough_fit(count, sums, mean, products, gain):
 
 
 def _moments(colours, depth, mean, slope, axes):
-    """Second moments ``sum w p [p, q]^T`` of the module's head as matrix products without a scatter, [gh, gw, gd, 3, 6].
+    """Second moments ``sum w p [p, q]^T`` of the module's head, [gh, gw, gd, 3, 6], as matrix products without scatter.
 
     The image is cut into tiles between four nodes (y, x). A tile has weights, means, ``A1`` and ``V`` for each of its
     four corners and each depth. ``colours`` [h, w, 6] are (v, t), ``mean`` [gh, gw, gd, 6] theirs.

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from modisp_jax.config import NAFNetConfig
+from modisp_jax.editor.pieces import live_pixels
 from modisp_jax.kernels import dispatch, threads, xla
 from modisp_jax.kernels import nafnet as kernels
 from modisp_jax.nets import nafnet
 from modisp_jax.nets.photofinish import GuideNet, guide
 from modisp_jax.ops.bilateral_grid import slice_affine, slice_grid
 from modisp_jax.ops.bilateral_solver import bilateral_solve
+from modisp_jax.ops.geometry import rotate
 from modisp_jax.ops.guided_upsample import fit_affine_grid
 from tests.samples import numbered_params, photo
 
@@ -189,6 +191,43 @@ def test_the_fit_is_what_xla_computes(size, by_xla):
     got, want = fit_affine_grid(small, target), by_xla(fit_affine_grid, small, target)
     at_pixels = lambda grid: slice_affine(grid, 15 * small.mean(-1), small)  # noqa: E731
     np.testing.assert_allclose(at_pixels(got), at_pixels(want), atol=2e-6)
+
+
+@pytest.mark.parametrize("gated_prior", [True, False])
+def test_the_fit_is_that_of_float64_where_nodes_see_two_colours_one_or_none(gated_prior, by_xla):
+    small = np.full((40, 70, 3), 0.3, np.float32)
+    small[:, 40::3] = [0.62, 0.2, 0.1]
+    target = np.float32([0.5, 0.9, 0.7]) * small**0.45
+    run = functools.partial(fit_affine_grid, gated_prior=gated_prior)
+    got, want = run(small, target), by_xla(run, small, target)
+    at_pixels = lambda grid: slice_affine(grid, 15 * small.mean(-1), small)  # noqa: E731
+    np.testing.assert_allclose(at_pixels(got), at_pixels(want), atol=2e-6)
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 70)])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("polishes", [False, True])
+def test_live_pixels_are_what_xla_computes(size, grey, polishes, by_xla):
+    image, before = photo(*size), 0.5 * photo(*size)
+    fit = fit_affine_grid(image, image**0.45), jnp.asarray(grey)
+    sliders = {"sharpening": np.float32(9), "rotation": np.float32(0)}
+    options = {"sliders": sliders, "polishes": polishes, "operators": "smooth"}
+    run = lambda *scene: live_pixels.__wrapped__(*scene, np.float32(0.7), **options)  # noqa: E731
+    got, want = jax.jit(run)(fit, image, before, image), by_xla(run, fit, image, before, image)
+    assert got.dtype == want.dtype == np.uint8
+    difference = np.abs(np.asarray(got, int) - np.asarray(want, int))
+    assert difference.max() <= 1  # a rounding to the other side
+    assert difference.mean() < 0.01
+    assert not grey or (np.ptp(np.asarray(jax.jit(run)(fit, image, image, image)), axis=-1) == 0).all()
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 70), (64, 48)])
+@pytest.mark.parametrize("degrees", [-45.0, -0.01, 7.0])
+def test_rotation_is_what_xla_computes(size, degrees, by_xla):
+    image = photo(*size)
+    got = jax.jit(rotate)(image, np.float32(degrees))
+    np.testing.assert_allclose(got, by_xla(rotate, image, np.float32(degrees)), atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (19, 31)])
