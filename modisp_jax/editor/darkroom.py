@@ -211,7 +211,7 @@ class Darkroom:
             shop.begin(cancelled)
         try:
             pixels, exact, about = views[view["kind"]](recipe, view, quality == "live")
-            return self._frame(recipe, pixels, exact, about)
+            return self._frame(recipe, pixels, exact, about, every=2 if quality == "live" else 1)
         finally:
             for shop in shops:
                 shop.end()
@@ -305,9 +305,9 @@ class Darkroom:
         pixels = _crop(pixels, recipe["crop"]) if view.get("name") == "srgb" else pixels
         return self._upright(pixels), True, self._desk.timings | ({} if span is None else {"range": span})
 
-    def _frame(self, recipe, pixels, exact, timings):
+    def _frame(self, recipe, pixels, exact, timings, every):
         start = time.perf_counter()
-        histogram, clipped = tones(pixels, 1 if exact else 2)
+        histogram, clipped = tones(pixels, every)
         light = self._lights.find(recipe["white_balance"])
         timings = dict(timings)
         span = timings.pop("range", None)

@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from PIL import Image, ImageChops
 
 from modisp_jax.color import srgb_encode
 from modisp_jax.editor.pieces import coefficients_of, number, quantized
+from modisp_jax.kernels.tones import count
 from modisp_jax.nets.photofinish import guide
 from modisp_jax.numerics import mix
 from modisp_jax.ops.tone_curve import tone_curve
@@ -128,11 +128,5 @@ def tones(picture, every=1):
 
     ``every``: rows and columns that are counted, 2 for every second one; counts are scaled to all pixels.
     """
-    picture = np.ascontiguousarray(picture[::every, ::every])
-    image = Image.fromarray(picture)
-    counts = np.array([*image.histogram(), *image.convert("L").histogram()], np.int64).reshape(4, 256) * every**2
-    r, g, b = image.split()
-    darkest = ImageChops.darker(ImageChops.darker(r, g), b).histogram()[0]
-    brightest = ImageChops.lighter(ImageChops.lighter(r, g), b).histogram()[255]
-    size = picture.shape[0] * picture.shape[1]
-    return counts, {"low": darkest / size, "high": brightest / size}
+    counts, darkest, brightest, size = count(picture, every)
+    return counts * every**2, {"low": darkest / size, "high": brightest / size}

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from modisp_jax.config import NAFNetConfig
 from modisp_jax.editor.pieces import live_pixels
-from modisp_jax.kernels import dispatch, threads, xla
+from modisp_jax.kernels import dispatch, threads, tones, xla
 from modisp_jax.kernels import nafnet as kernels
 from modisp_jax.nets import nafnet
 from modisp_jax.nets.photofinish import GuideNet, guide
@@ -228,6 +229,18 @@ def test_rotation_is_what_xla_computes(size, degrees, by_xla):
     image = photo(*size)
     got = jax.jit(rotate)(image, np.float32(degrees))
     np.testing.assert_allclose(got, by_xla(rotate, image, np.float32(degrees)), atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (130, 41)])
+@pytest.mark.parametrize("every", [1, 2])
+def test_tones_are_those_that_pillow_counts(size, every):
+    picture = np.random.default_rng(0).integers(-40, 300, (*size, 3)).clip(0, 255).astype(np.uint8)
+    seen = np.ascontiguousarray(picture[::every, ::every])
+    image = Image.fromarray(seen)
+    counts, low, high, number = tones.count(picture, every)
+    np.testing.assert_array_equal(counts.ravel(), [*image.histogram(), *image.convert("L").histogram()])
+    assert (low, high) == ((seen == 0).any(-1).sum(), (seen == 255).any(-1).sum())
+    assert number == seen.shape[0] * seen.shape[1]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (19, 31)])
