@@ -20,7 +20,7 @@ from modisp_jax.kernels.threads import each_band
 SUMS = 24
 """Numbers of a node: 1, v [3], t [3], the six of v v^T, t v^T [3, 3], and two that fill whole vectors."""
 
-COUNT, INPUT, TARGET, SQUARES, PRODUCTS = 0, 1, 4, 7, 13
+COUNT, INPUT, TARGET = 0, 1, 4
 
 
 def fit(rows, columns, small_input, small_target, depth, *, nodes, ridge, gated_prior):
