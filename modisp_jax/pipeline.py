@@ -10,7 +10,7 @@ from modisp_jax.config import RenderConfig
 from modisp_jax.look import finish_by_look, finish_by_networks
 from modisp_jax.numerics import clip, clip01
 from modisp_jax.ops.geometry import crop_box
-from modisp_jax.ops.guided_upsample import apply_affine_grid, fit_affine_grid, grid_nodes
+from modisp_jax.ops.guided_upsample import apply_affine_grid, fit_affine_grid
 from modisp_jax.params import config_of
 from modisp_jax.resample import resize_bilinear
 from modisp_jax.stages import color, restore
@@ -207,14 +207,9 @@ def upsample(linear_small, finished, linear):
     return apply_upsampling(fit_upsampling(linear_small, finished), linear)
 
 
-def fit_upsampling(linear_small, finished, every=1):
-    """What guided upsampling knows of the small pictures: (grid of models [gh, gw, 16, 3, 4], is it all grey []).
-
-    ``every``, static: rows and columns that are looked at, 2 for every second one.
-    """
-    nodes = grid_nodes(linear_small.shape[:2])
-    seen = [picture[::every, ::every] for picture in (linear_small, finished)]
-    return fit_affine_grid(*seen, nodes=nodes), jnp.all(finished == finished[..., :1])
+def fit_upsampling(linear_small, finished):
+    """What guided upsampling knows of the small pictures: (grid of models [gh, gw, 16, 3, 4], is it all grey [])."""
+    return fit_affine_grid(linear_small, finished), jnp.all(finished == finished[..., :1])
 
 
 def apply_upsampling(fit, linear):

@@ -136,8 +136,8 @@ def applied(coefficients, image, images, strengths, sliders, name, operators):
     )
 
 
-grid = jax.jit(lambda small, finished: fit_upsampling(small, finished))
-upsampled = jax.jit(lambda fit, image: apply_upsampling(fit, image))
+grid = jax.jit(fit_upsampling)
+upsampled = jax.jit(apply_upsampling)
 
 
 @jax.jit

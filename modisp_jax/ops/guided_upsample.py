@@ -105,7 +105,7 @@ def grid_nodes(size):
     return max(1, round(size[0] / CELL)), max(1, round(size[1] / CELL)), DEPTH
 
 
-def fit_affine_grid(small_input, small_target, *, gated_prior=True, nodes=None):
+def fit_affine_grid(small_input, small_target, *, gated_prior=True):
     """Fits the grid of affine models that takes ``small_input`` to ``small_target``, see the module's head.
 
     Pixel (x, y) lies at node ``((y + .5) (gh - 1) / h, (x + .5) (gw - 1) / w, 15 luma)``. Colours whose luma leaves
@@ -113,7 +113,6 @@ def fit_affine_grid(small_input, small_target, *, gated_prior=True, nodes=None):
 
     Args:
       small_input, small_target, gated_prior: as in :func:`guided_upsample`.
-      nodes: static (gh, gw, 16), of a grid of another size than :func:`grid_nodes` says.
 
     Returns:
       [gh, gw, 16, 3, 4] with ``gh = max(1, round(h / 16))``, ``gw = max(1, round(w / 16))`` (halves to even).
@@ -122,7 +121,7 @@ def fit_affine_grid(small_input, small_target, *, gated_prior=True, nodes=None):
     if check_image(small_target, "small_target") != size:
         got = f"{jnp.shape(small_input)} and {jnp.shape(small_target)}"
         raise ValueError(f"guided upsampling: expected small input and target of one size, got shapes {got}")
-    nodes = grid_nodes(size) if nodes is None else nodes
+    nodes = grid_nodes(size)
     dtype = jnp.promote_types(jnp.result_type(small_input, small_target), jnp.float32)
     images = small_input.astype(dtype), small_target.astype(dtype)
     depth = luma(images[0]) * (DEPTH - 1)
