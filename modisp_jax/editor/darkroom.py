@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from modisp_jax import compile_cache
-from modisp_jax.checkpoints import load_params, mix_weights
+from modisp_jax.checkpoints import list_styles, load_params, mix_weights
 from modisp_jax.editor.light import Lights, picked_illuminant
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, curves, stage_pixels, tones
@@ -109,6 +109,11 @@ class Engine:
             loaded = load_params(source, style=name)
             self._styles[name] = {key: loaded[key] for key in ("photofinish", "enhance") if key in loaded}
         return self._styles[name]
+
+    @property
+    def style_names(self):
+        """Of all styles that a mix can have, without what has no name."""
+        return tuple(dict.fromkeys([*list_styles(), *(name for name in self._styles if name is not None)]))
 
     def params_of(self, settings):
         """The parameter set with which ``render`` makes what settings ask for."""

@@ -2,7 +2,6 @@
 
 import functools
 
-from modisp_jax.checkpoints import list_styles
 from modisp_jax.config import HIGHLIGHTS, OPERATORS, HaloFixConfig
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, stage_pixels
@@ -62,7 +61,7 @@ def _steps(room, engine, full):
 def _architectures(engine):
     """A style of each architecture that is not the default style's."""
     found = {_architecture(engine.style(None)): None}
-    for name in list_styles():
+    for name in engine.style_names:
         found.setdefault(_architecture(engine.style(name)), name)
     return [name for name in found.values() if name is not None]
 

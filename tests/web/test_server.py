@@ -19,7 +19,10 @@ from PIL import Image
 import modisp_jax as mj
 from modisp_jax import cli
 from modisp_jax.editor import exports as exports_module
+from modisp_jax.editor.own_styles import open_styles
+from modisp_jax.editor.settings import Making
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.style_file import StyleFile, write_style_file
 from modisp_jax.web import start
 from modisp_jax.web.newest import NewestWins, Stale
 from modisp_jax.web.start import learned_modes, listen, prepare_first
@@ -195,9 +198,31 @@ def test_presets_are_style_files(client):
     assert status == 200
     assert json.loads(data)["description"] == "firm"
     found = client.json("POST", "/api/style/read", data)
-    assert found == {"settings": {"edits": {"contrast": 0.5}, "mix": [{"style": "vivid", "weight": 1.0}]}}
+    expected = {"edits": {"contrast": 0.5}, "mix": [{"style": "vivid", "weight": 1.0}]}
+    assert found == {"settings": expected, "description": "firm"}
     assert "expected a style file in JSON" in client.error(422, "POST", "/api/style/read", "no JSON")
     assert "description" in client.error(422, "POST", "/api/style/write", {"description": "x" * 501})
+
+
+def test_styles_of_ones_own_are_offered(folder, tmp_path):
+    """A parameter file by its name, a style file as a preset; and the files cannot be sent."""
+    params = mj.load_params("neutral")
+    mj.save_params(tmp_path / "faded.safetensors", params, {"what": "my old film"})
+    write_style_file(tmp_path / "mine.json", StyleFile((("faded.safetensors", 0.5, {}),), {"contrast": 0.25}))
+    own = open_styles([tmp_path / "mine.json"])
+    with serving([folder / "a.dng"], making=Making(own=own)) as (client, _):
+        state = client.json("GET", "/api/state")
+        faded = {"name": "faded", "description": "my old film", "own": True, "has_lut": False}
+        assert state["styles"][-1] == faded
+        preset = {"edits": {"contrast": 0.25}, "mix": [{"style": "faded", "weight": 0.5}]}
+        assert state["presets"] == [{"name": "mine", "settings": preset}]
+        path = f"/api/photos/{state['photos'][0]['id']}/settings"
+        found = client.json("POST", path, {"settings": preset})
+        assert found["settings"] == preset
+        assert f"--style {tmp_path}/faded.safetensors=0.5 --contrast 0.25" in found["command"]
+        data = (tmp_path / "faded.safetensors").read_bytes()
+        assert "expected the name of a raw file" in client.error(422, "POST", "/api/photos?name=a.safetensors", data)
+        assert "at most 262144 bytes" in client.error(413, "POST", "/api/style/read", data)
 
 
 def test_a_dropped_photo_is_opened_and_closed(client, folder, ids):
@@ -381,6 +406,8 @@ def test_bad_options_are_refused(capsys, tmp_path):
         (["none.dng"], "none.dng: expected a photo or a folder"),
         (["--params", "none"], "none: expected a parameter file"),
         (["--awb", str(tmp_path / "none.safetensors")], "expected a parameter file"),
+        (["--style", "none.safetensors"], "none.safetensors: expected a parameter file"),
+        (["--style", "none.json", "none.dng"], "none.json: expected a style file"),
     ):
         assert cli.main(["edit", "--no-browser", *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -78,11 +78,11 @@ async function start() {
   const styles = createStyles(store, state);
   const panels = createPanels(store, state, { light, styles, geometry: crop });
   const presetBox = el("div", { class: "preset-box" });
-  const presets = section({ name: "presets", title: "Presets", tip: "Style and sliders, saved as style files.", open: false }, () => {}, presetBox);
+  const presets = section({ name: "presets", title: "Presets", tip: "Style and sliders, saved as style files.", open: Boolean(state.presets?.length) }, () => {}, presetBox);
   presets.element.querySelector(".clear").remove();
   panels.element.append(presets.element);
   fill(byId("side"), histogram.element, panels.element);
-  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look);
+  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look, state.presets);
   const exporter = createExport(byId("export"), store, state, api, { notices });
   const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer });
   const strip = createFilmstrip(byId("strip"), store, api, { close: closePhoto });

@@ -25,7 +25,9 @@ export function createOpening({ files, folder, drop }, store, api, { notices, tr
     const photos = list.filter((file) => !file.name.startsWith("."));
     const styles = photos.filter((file) => /\.json$/i.test(file.name));
     if (styles.length) transfer.load(styles);
-    const wanted = photos.filter((file) => !styles.includes(file));
+    const networks = photos.filter((file) => /\.safetensors$/i.test(file.name));
+    for (const { name } of networks) notices.failFile(name, `styles of your own are given at the start: modisp edit --style ${name}`);
+    const wanted = photos.filter((file) => !styles.includes(file) && !networks.includes(file));
     let shown = false; // the first that can be read is shown
     for (const [n, file] of wanted.entries()) {
       notices.say(`Opening ${file.name}${wanted.length > 1 ? ` (${n + 1} of ${wanted.length})` : ""} ...`);
