@@ -349,12 +349,18 @@ class Darkroom:
         return self._upright_size(size if recipe["crop"] is None else crop_box(size, recipe["crop"])[2:])
 
 
-def _proxy_of(raw):
-    """The raw averaged over areas to at most ``PROXY_SIDE`` pixels on the long side; itself where it is no larger."""
-    size = raw.image.shape[:2]
+def proxy_size(size):
+    """(height, width) of the proxy of a photo of (height, width) ``size``: at most ``PROXY_SIDE`` on the long side."""
     scale = PROXY_SIDE / max(size)
     small = tuple(max(round(side * scale), MIN_SIDE) for side in size)
-    if scale >= 1 or small[0] > size[0] or small[1] > size[1]:
+    return tuple(size) if scale >= 1 or small[0] > size[0] or small[1] > size[1] else small
+
+
+def _proxy_of(raw):
+    """The raw averaged over areas to the proxy's size; itself where that is its own."""
+    size = raw.image.shape[:2]
+    small = proxy_size(size)
+    if small == size:
         return raw
     return dataclasses.replace(raw, image=jnp.asarray(resize_area(np.asarray(raw.image), small)))
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.editor.programs import program
 from modisp_jax.look import apply_stage, predict_stage
 from modisp_jax.mix import mean_of, strength_of
 from modisp_jax.numerics import clip01, mix
@@ -160,6 +161,11 @@ def live_pixels(fit, image, before, after, strength, sliders, polishes, operator
     """The finished picture with the detail that the enhancement added to an earlier one, ``after - before``."""
     found = clip01(apply_upsampling(fit, image) + strength * (after - before))
     return quantized(polish(found, Edits(**sliders), operators) if polishes else found)
+
+
+exposed, restored, scaled, linear, adjusted = map(program, (exposed, restored, scaled, linear, adjusted))
+predicted, mixed, applied, grid = map(program, (predicted, mixed, applied, grid))
+upsampled, enhanced, pixels, live_pixels = map(program, (upsampled, enhanced, pixels, live_pixels))
 
 
 # How a piece is made: a function of the shop (raw, light and parameters), the recipe and the pieces before it.

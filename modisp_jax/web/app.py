@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from modisp_jax import __version__
 from modisp_jax.describe import explain
+from modisp_jax.editor.ahead import Ahead
 from modisp_jax.editor.controls import default_style, edit_controls, light_controls, style_controls
 from modisp_jax.editor.darkroom import PROXY_SIDE, Cancelled
 from modisp_jax.editor.exports import Exports
@@ -64,6 +65,8 @@ class Editor:
     status: Status = dataclasses.field(default_factory=Status)
     say: object = print
     """Called with each message of compiling."""
+    ahead: Ahead | None = None
+    """Compiles what can wait; None where nothing is."""
     compiled: set = dataclasses.field(default_factory=set)
     """Sizes of photos that have been compiled for, or are about to be."""
     _compiling: int = 0
@@ -85,6 +88,8 @@ class Editor:
 
         def done(future):
             error = None if future.cancelled() else future.exception()
+            if self.ahead is not None:
+                self.ahead.view_at_full_size(size)
             self.say("ready" if error is None else f"could not compile ahead: {error}")
             with self._lock:
                 self._compiling -= 1
@@ -92,6 +97,17 @@ class Editor:
                 self.status.ready = self._compiling == 0
 
         self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
+
+    def missing(self, photo, settings, view):
+        """What an exact frame still has to wait for, in words, or ""."""
+        if self.ahead is None or photo.stored_size is None or view["kind"] == "stage":
+            return ""
+        return self.ahead.missing(photo.stored_size, settings, view["kind"] == "crop")
+
+    def progress(self):
+        """How far compiling is: whether frames can be had, what is being done for them, what can wait."""
+        later = "" if self.ahead is None else self.ahead.message
+        return {"ready": self.status.ready, "message": self.status.message, "later": later}
 
 
 def create_app(editor, *, token, hosts, files=None):
@@ -172,10 +188,12 @@ def _add_photos(app, editor):
                 "formats": list(EXPORT_FORMATS),
                 "codecs": list(EXPORT_CODECS),
             },
-            "ready": editor.status.ready,
-            "message": editor.status.message,
-        }
+        } | editor.progress()
         return JSONResponse(found)  # as it is: FastAPI would look at each of thousands of photos
+
+    @app.get("/api/progress")
+    def progress():
+        return editor.progress()
 
     @app.post("/api/photos")
     async def upload(request: Request, name: str = ""):
@@ -249,14 +267,18 @@ def _add_frames(app, editor):
         # a steady hand on a slider would see none.
         cancelled = (lambda: queue.is_overtaken(client, seq)) if quality == "exact" else None
 
+        # What is not compiled yet is not compiled now, under somebody's finger: a quick frame comes in its place.
+        photo = await asyncio.to_thread(library.get, id)
+        waiting = editor.missing(photo, settings, view) if quality == "exact" else ""
+
         def work(room):
             try:
-                return room.render(settings, view, quality, cancelled)
+                return room.render(settings, view, "live" if waiting else quality, cancelled)
             except Cancelled:
                 raise Stale from None
 
         found = await in_room(id, work, submit)
-        data = await asyncio.to_thread(encode_frame, found, seq, encoding)
+        data = await asyncio.to_thread(encode_frame, found, seq, encoding, waiting)
         return Response(data, media_type="application/octet-stream")
 
     @app.post("/api/photos/{id}/pick")

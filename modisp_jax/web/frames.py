@@ -10,11 +10,15 @@ MIME = {"jpeg": "image/jpeg", "png": "image/png"}
 ENCODERS = {"jpeg": jpeg, "png": png}
 
 
-def encode_frame(frame, seq, encoding):
-    """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture."""
+def encode_frame(frame, seq, encoding, waiting=""):
+    """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture.
+
+    ``waiting``: for what the exact frame waits, where a quick one comes in its place.
+    """
     head = {
         "seq": seq,
-        "exact": bool(frame.exact),
+        "exact": bool(frame.exact) and not waiting,
+        "waiting": waiting,
         "size": [int(side) for side in frame.size],
         "histogram": np.asarray(frame.histogram).astype(int).tolist(),
         "clipped": {name: float(share) for name, share in frame.clipped.items()},

@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from modisp_jax import compile_cache
+from modisp_jax.editor.ahead import Ahead
 from modisp_jax.editor.darkroom import Engine
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library
@@ -92,7 +93,7 @@ def make_editor(photos=(), *, output=None, making=Making(), engine=None, **bound
     library.add(photos)
     queue = NewestWins()
     exports = Exports(library, folder=output, fallback=Path.cwd(), pause=lambda: queue.wait_until_idle(QUIET))
-    return Editor(library, queue, exports, Status(), _say)
+    return Editor(library, queue, exports, Status(), _say, Ahead(engine, queue.idle_seconds, _say))
 
 
 def make_server(app):
@@ -124,6 +125,7 @@ def end(editor):
     """Deletes the uploads and ends the threads; returns whether they have ended, which a long computation delays."""
     ended = editor.queue.end(PATIENCE)
     ended = editor.exports.end(PATIENCE) and ended
+    ended = editor.ahead.end(PATIENCE) and ended
     if ended:
         editor.library.close_rooms()
     editor.library.end()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,7 @@ def test_a_frame_is_a_json_and_a_picture(client, ids, encoding):
     assert head == {
         "seq": 1,
         "exact": True,
+        "waiting": "",
         "size": [48, 64],
         "clipped": {"low": 0.25, "high": 0.0},
         "light": {"mode": "as-shot", "cct": 5000, "tint": 0.0, "illuminant": [0.5, 1.0, 0.6]},
@@ -334,9 +336,11 @@ def test_the_queue_alone():
         assert isinstance(old.exception(30), Stale)
         assert queue.is_overtaken("a", 1)
         assert not queue.is_overtaken("a", 2)
+        assert queue.idle_seconds() == 0
         blocked.set()
         assert (new.result(30), other.result(30)) == ("new", "other")
         queue.wait_until_idle(30)
+        assert queue.idle_seconds() > 0
         blocked.clear()
         queue.submit(lambda: blocked.wait(30))
         left = queue.submit(lambda: "never")
@@ -368,6 +372,31 @@ def test_compiling_ahead_is_told(folder, tmp_path):
         client.json("GET", f"/api/photos/{other['id']}")
         editor.queue.wait_until_idle(30)
         assert engine.warmed == [(48, 64), (50, 64)]
+
+
+def test_what_is_not_compiled_yet_is_shown_near_and_said(folder):
+    """An exact frame for which something is missing is a live one, with a line that says so."""
+    with serving([folder / "a.dng"]) as (client, editor):
+        missing = []
+        editor.ahead = SimpleNamespace(
+            missing=lambda size, settings, is_crop: missing.append((size, is_crop)) or "compiling (1 of 2)",
+            message="compiling (1 of 2)",
+            end=lambda seconds: True,
+        )
+        id = client.json("GET", "/api/state")["photos"][0]["id"]
+        crop = {"kind": "crop", "top": 0, "left": 0, "height": 8, "width": 8}
+        for seq, (quality, view, waiting) in enumerate(
+            [("exact", crop, "compiling (1 of 2)"), ("live", crop, ""), ("exact", {"kind": "stage", "name": "a"}, "")]
+        ):
+            head = frame(client, id, seq, quality=quality, view=view, settings={})[1]
+            assert head["waiting"] == waiting
+            assert head["exact"] == (quality == "exact" and not waiting)
+        assert missing == [(SIZE, True)]
+        assert client.json("GET", "/api/progress") == {
+            "ready": False,
+            "message": "starting",
+            "later": "compiling (1 of 2)",
+        }
 
 
 def test_without_photos_the_editor_is_ready():
