@@ -25,8 +25,9 @@ jax.monitoring.register_event_duration_secs_listener(
 
 @pytest.fixture(scope="module")
 def engine():
-    shapes = jax.eval_shape(lambda: mj.init_params(jax.random.key(0), TINY))
-    params = jax.tree.map(lambda leaf: 0.1 * leaf, numbered_params(shapes))
+    start = mj.init_params(jax.random.key(0), TINY)
+    start, numbered = jax.device_get((start, numbered_params(start)))
+    params = jax.device_put(jax.tree.map(lambda a, b: a + np.float32(0.1) * (b - a), start, numbered))
     return darkroom.Engine(params, styles={"vivid": params}, holds=True)
 
 
