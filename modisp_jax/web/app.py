@@ -19,6 +19,7 @@ from modisp_jax.editor.ahead import Ahead
 from modisp_jax.editor.controls import default_style, edit_controls, light_controls, style_controls
 from modisp_jax.editor.darkroom import PROXY_SIDE, Cancelled
 from modisp_jax.editor.exports import Exports
+from modisp_jax.editor.facts import SUFFIXES
 from modisp_jax.editor.library import Library, NotFound, TooLarge
 from modisp_jax.editor.settings import (
     EXPORT_CODECS,
@@ -182,6 +183,7 @@ def _add_photos(app, editor):
             "white_balance": light_controls(library.making.modes),
             "default_style": default_style(library.making),
             "proxy": PROXY_SIDE,
+            "suffixes": list(SUFFIXES),
             "stages": {name: title for name, (title, _) in STAGE_VIEWS.items()},
             "export": {
                 "folder": None if editor.exports.folder is None else shown(editor.exports.folder),

@@ -85,6 +85,7 @@ def test_the_state_says_what_the_page_needs(client):
     }
     assert (state["default_style"], state["proxy"]) == ("natural", 1500)
     assert "linear" in state["stages"]
+    assert {".dng", ".jpg"} < set(state["suffixes"])
     assert state["export"]["formats"] == ["jpg", "png", "tiff"]
 
 

@@ -93,7 +93,7 @@ async function start() {
   fill(byId("side"), histogram.element, panels.element);
   const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look, state.presets);
   const exporter = createExport(byId("export"), store, state, api, { notices });
-  const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer });
+  const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer, suffixes: state.suffixes });
   const strip = createFilmstrip(byId("strip"), store, api, { close: closePhoto });
   const screen = createScreen({ store, api, ranges, view, stages, crop, histogram, light, line, notices, proxy: view.proxy });
   let picking = false;
