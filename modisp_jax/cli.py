@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from modisp_jax import __version__
 from modisp_jax.cli_render import batch, render
@@ -282,6 +282,7 @@ def edit(
     *,
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None,
     params: Annotated[str, arg(metavar="NAME|FILE")] = "default",
+    style: UseAppendAction[Annotated[tuple[Path, ...], arg(metavar="FILE")]] = (),
     awb: Annotated[Path | None, arg(metavar="FILE")] = None,
     port: int = 0,
     browser: bool = True,
@@ -294,6 +295,8 @@ def edit(
         photos: Photos of any kind that render takes, and folders of such. More are opened or dropped in the page.
         output: Folder for exported pictures. Default: beside each photo.
         params: Parameter set, as for render.
+        style: A style of your own to offer beside those that ship: a parameter file, or a style file (.json), which
+            becomes a preset. May be given several times.
         awb: Parameter file with white-balance networks.
         port: Port of this machine to listen on; 0 takes one that is free.
         browser: Open the browser.
@@ -304,7 +307,7 @@ def edit(
         if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette"):
             raise
         raise ValueError(f"edit: needs {error.name}, which is not installed: pip install 'modisp_jax[web]'") from None
-    return start.edit(photos, output=output, params=params, awb=awb, port=port, browser=browser)
+    return start.edit(photos, output=output, params=params, style=style, awb=awb, port=port, browser=browser)
 
 
 COMMANDS = {

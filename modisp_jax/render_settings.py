@@ -188,8 +188,8 @@ def record(options, photo, white_balance, *, stored=None, linearized=None):
         "modisp_jax": __version__,
         "raw": (stored or {}).get("raw", photo.name),
         "linearized": linearized,
-        "params": _named(options.params, BUILT_IN),
-        "style": options.style and _named(options.style, (*STYLES, "neutral")),
+        "params": named_source(options.params, BUILT_IN),
+        "style": options.style and named_source(options.style, (*STYLES, "neutral")),
         "mix": _mix(options.style),
         "edits": edits,
         "white_balance": white_balance,
@@ -207,10 +207,10 @@ def record(options, photo, white_balance, *, stored=None, linearized=None):
 def _mix(style):
     """A style's mix as [name, weight, weights of single stages] each, None where it is none."""
     mix = style_mix(style)
-    return [[_named(name, STYLES), weight, weights] for name, weight, weights in mix] if mix else None
+    return [[named_source(name, STYLES), weight, weights] for name, weight, weights in mix] if mix else None
 
 
-def _named(source, names):
+def named_source(source, names):
     """A built-in name as it is; of a file its name and the beginning of its SHA-256."""
     path = Path(source)
     if source in names or not os.path.isfile(path):  # a mix in one word may be longer than names can be

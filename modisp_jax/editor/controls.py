@@ -2,7 +2,7 @@
 
 import functools
 
-from modisp_jax.checkpoints import list_styles
+from modisp_jax.checkpoints import BUILT_IN, STYLES, list_styles
 from modisp_jax.config import EDIT_RANGES
 from modisp_jax.io.white_balance import CCT_RANGE, TINT_RANGE
 from modisp_jax.render_settings import neutral_edits
@@ -57,7 +57,26 @@ def light_controls(modes):
     return {"modes": list(modes), "cct": list(CCT_RANGE), "tint": list(TINT_RANGE)}
 
 
+def style_controls(making):
+    """[{"name", "description", "own", "has_lut"}] of the styles that there are, the person's own last."""
+    shipped = dict(_shipped())
+    if default_style(making) == "neutral":
+        shipped = {"neutral": "the plain, correct rendering"} | shipped
+    rows = [{"name": name, "description": text, "own": False, "has_lut": False} for name, text in shipped.items()]
+    sets = making.own.sets
+    return rows + [
+        {"name": one.name, "description": one.what, "own": True, "has_lut": "rgb_lut" in sets[one.name]["photofinish"]}
+        for one in making.own.styles
+    ]
+
+
+def default_style(making):
+    """The name of the style that settings without a mix stand for."""
+    if making.params not in BUILT_IN:
+        return making.own.params
+    return "neutral" if making.params == "neutral" or not _shipped() else STYLES[0]
+
+
 @functools.cache
-def style_controls():
-    """[{"name", "description"}] of the styles that there are."""
-    return [{"name": name, "description": text} for name, text in list_styles().items()]
+def _shipped():
+    return list_styles()

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from modisp_jax import compile_cache
-from modisp_jax.checkpoints import load_params, mix_weights
+from modisp_jax.checkpoints import list_styles, load_params, mix_weights
 from modisp_jax.editor.light import Lights, picked_illuminant
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, curves, stage_pixels, tones
@@ -108,6 +108,11 @@ class Engine:
             loaded = load_params(source, style=name)
             self._styles[name] = {key: loaded[key] for key in ("photofinish", "enhance") if key in loaded}
         return self._styles[name]
+
+    @property
+    def style_names(self):
+        """Of all styles that a mix can have, without what has no name."""
+        return tuple(dict.fromkeys([*list_styles(), *(name for name in self._styles if name is not None)]))
 
     def params_of(self, settings):
         """The parameter set with which ``render`` makes what settings ask for."""
@@ -343,12 +348,18 @@ class Darkroom:
         return self._upright_size(size if recipe["crop"] is None else crop_box(size, recipe["crop"])[2:])
 
 
-def _proxy_of(raw):
-    """The raw averaged over areas to at most ``PROXY_SIDE`` pixels on the long side; itself where it is no larger."""
-    size = raw.image.shape[:2]
+def proxy_size(size):
+    """(height, width) of the proxy of a photo of (height, width) ``size``: at most ``PROXY_SIDE`` on the long side."""
     scale = PROXY_SIDE / max(size)
     small = tuple(max(round(side * scale), MIN_SIDE) for side in size)
-    if scale >= 1 or small[0] > size[0] or small[1] > size[1]:
+    return tuple(size) if scale >= 1 or small[0] > size[0] or small[1] > size[1] else small
+
+
+def _proxy_of(raw):
+    """The raw averaged over areas to the proxy's size; itself where that is its own."""
+    size = raw.image.shape[:2]
+    small = proxy_size(size)
+    if small == size:
         return raw
     return dataclasses.replace(raw, image=jnp.asarray(resize_area(np.asarray(raw.image), small)))
 

@@ -13,6 +13,9 @@ from modisp_jax.io.raw_lossless import frame_of
 from modisp_jax.io.thumbnails import size_of_picture, thumbnail_of_picture, thumbnail_of_raw
 from modisp_jax.render_settings import RAW_SUFFIXES
 
+SUFFIXES = (*RAW_SUFFIXES, *FINISHED)
+"""Names' endings by which photos are known."""
+
 RAW, CARRIED, FINAL = "raw", "jpeg with raw", "finished"
 
 
@@ -31,7 +34,7 @@ class Facts(NamedTuple):
 
 def is_photo(path):
     """Whether a file's name is that of a photo."""
-    return path.suffix.lower() in (*RAW_SUFFIXES, *FINISHED) and not path.name.startswith(".")
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def guess_kind(path):

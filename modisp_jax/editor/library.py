@@ -15,11 +15,13 @@ import threading
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from modisp_jax.checkpoints import BUILT_IN
 from modisp_jax.describe import explain
 from modisp_jax.editor.facts import FINAL, guess_kind, is_photo, make_thumbnail, read_facts
 from modisp_jax.editor.settings import Making, check_settings, settings_of_record
 from modisp_jax.io.names import shown
 from modisp_jax.render_files import FAILURES
+from modisp_jax.render_settings import named_source
 
 LARGEST_UPLOAD = 2**30
 """Bytes of one file."""
@@ -142,8 +144,9 @@ class Library:
             if facts.kind != FINAL and photo.settings == finished_settings():
                 photo.settings = {}
             if facts.record:
-                photo.settings, photo.note = settings_of_record(facts.record, self.making.modes)
-                if facts.record.get("params", "default") != self.making.params:
+                own = self.making.own.styles
+                photo.settings, photo.note = settings_of_record(facts.record, self.making.modes, own)
+                if facts.record.get("params", "default") != named_source(self.making.params, BUILT_IN):
                     made = f"was made with --params {shown(facts.record.get('params', 'default'))}"
                     photo.note = "; ".join(filter(None, [photo.note, made]))
         except FAILURES as error:
@@ -156,9 +159,13 @@ class Library:
 
     def set_settings(self, id, settings):
         """Keeps settings for a photo; returns their normal form."""
-        checked = check_settings(settings, self.making.modes)
+        checked = self.check(settings)
         self.get(id).settings = checked
         return checked
+
+    def check(self, settings):
+        """The normal form of settings that can be had here; raises ``ValueError``."""
+        return check_settings(settings, self.making.modes, self.making.own.styles)
 
     def close(self, id):
         """Closes a photo. An upload's copy is deleted, a file of the user's never."""

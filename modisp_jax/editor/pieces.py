@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.editor.programs import program
 from modisp_jax.kernels import grid as kernels
 from modisp_jax.kernels.dispatch import on_cpu
 from modisp_jax.look import apply_stage, predict_stage
@@ -173,6 +174,11 @@ def live_pixels(fit, image, before, after, strength, sliders, polishes, operator
     nodes, grey = fit
     found = on_cpu(kernel, compiled, nodes, grey.astype(jnp.float32), image, before, after, strength)
     return quantized(polish(found, Edits(**sliders), operators)) if polishes else found
+
+
+exposed, restored, scaled, linear, adjusted = map(program, (exposed, restored, scaled, linear, adjusted))
+predicted, mixed, applied, grid = map(program, (predicted, mixed, applied, grid))
+upsampled, enhanced, pixels, live_pixels = map(program, (upsampled, enhanced, pixels, live_pixels))
 
 
 # How a piece is made: a function of the shop (raw, light and parameters), the recipe and the pieces before it.

@@ -10,7 +10,8 @@
     }
 
 Whatever is missing is neutral or as by default, and the normal form leaves out all that is: equal settings are equal
-objects. Settings come from the page, from records and from files, and name nothing but what ships: no path is in them.
+objects. Settings come from the page, from records and from files, and name nothing but what ships and what the editor
+was started with (``own``, of :mod:`modisp_jax.editor.own_styles`): no path is in them.
 """
 
 import dataclasses
@@ -20,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modisp_jax.checkpoints import STYLES
 from modisp_jax.config import EDIT_RANGES, HIGHLIGHTS, OPERATORS, HaloFixConfig
+from modisp_jax.editor.own_styles import SHIPPED, OwnStyles, absolute_path_of, name_of, path_of, recorded_name_of
 from modisp_jax.inputs import MOST_ITERATIONS
+from modisp_jax.io.names import shown
 from modisp_jax.io.white_balance import CCT_RANGE, TINT_RANGE
 from modisp_jax.mix import STAGE_NAMES
 from modisp_jax.ops.geometry import crop_box
@@ -31,9 +33,6 @@ from modisp_jax.render_files import RenderOptions
 from modisp_jax.render_settings import LEARNED, checked_edits, neutral_edits
 from modisp_jax.style_file import StyleFile, mix_text, number_text, parse_style, style_text
 
-NAMES = (*STYLES, "neutral")
-"""Styles that a mix may name."""
-
 MODES = ("as-shot", "auto", "custom", "picked")
 """Modes of white balance that need no further networks; those of ``LEARNED`` do."""
 
@@ -41,6 +40,8 @@ MOST_STYLES = 16
 """In a mix."""
 
 KEYS = ("edits", "white_balance", "mix", "halo_fix", "operators", "clipped_highlights")
+LONGEST_DESCRIPTION = 500
+"""Of a style file, in characters."""
 OF_ONE_PHOTO = ("rotation", "crop")
 """Edits that a preset leaves out."""
 
@@ -58,6 +59,8 @@ class Making:
     """File with white-balance networks, as ``--awb``."""
     learned: tuple = ()
     """Modes of white balance for which it has the networks, of ``LEARNED``."""
+    own: OwnStyles = dataclasses.field(default_factory=OwnStyles)
+    """Styles of the person's own."""
 
     @property
     def modes(self):
@@ -77,13 +80,16 @@ class Export:
     raw_quality: int = 97
 
 
-def check_settings(settings, modes=(*MODES, *LEARNED)):
-    """The normal form of settings; raises ``ValueError``, one line, where they are none. ``modes`` can be had."""
+def check_settings(settings, modes=(*MODES, *LEARNED), own=()):
+    """The normal form of settings; raises ``ValueError``, one line, where they are none.
+
+    ``modes`` of white balance can be had, and ``own`` styles besides those that ship.
+    """
     _object(settings, KEYS, "settings")
     found = {
         "edits": _edits(settings.get("edits")),
         "white_balance": _white_balance(settings.get("white_balance"), modes),
-        "mix": _mix(settings.get("mix")),
+        "mix": _mix(settings.get("mix"), (*SHIPPED, *(one.name for one in own))),
         "halo_fix": _halo_fix(settings.get("halo_fix")),
         "operators": _one_of(settings.get("operators"), OPERATORS, "operators"),
         "clipped_highlights": _one_of(settings.get("clipped_highlights"), HIGHLIGHTS, "clipped_highlights"),
@@ -129,18 +135,21 @@ def picked_illuminant(illuminant):
     return [round(float(ratio), 6) for ratio in ratios]
 
 
-def _mix(mix):
+def _mix(mix, names):
     if mix is None:
         return []
     if not isinstance(mix, list) or len(mix) > MOST_STYLES:
         raise ValueError(f"mix: expected a list of at most {MOST_STYLES} styles, got {_short(mix)}")
-    return [_part(part) for part in mix]
+    return [_part(part, names) for part in mix]
 
 
-def _part(part):
+def _part(part, names):
     _object(part, ("style", "weight", "weights"), "mix")
-    if part.get("style") not in NAMES:
-        raise ValueError(f"mix: expected styles of {', '.join(NAMES)}; got {_short(part.get('style'))}")
+    if part.get("style") not in names:
+        raise ValueError(
+            f"mix: expected styles of {', '.join(names)}; got {_short(part.get('style'))}"
+            " (modisp edit --style FILE brings one)"
+        )
     weight = _weight(part.get("weight", 1.0))
     own = dict(_as_dict(part.get("weights") or {}, "mix, weights"))
     unknown = [name for name in own if name not in STAGE_NAMES]
@@ -215,14 +224,14 @@ def check_export(choice):
     return export
 
 
-def style_of(settings):
-    """What ``--style`` takes for the settings' mix: None, a style's name, or ``vivid=0.7:chroma=0.2,mono=0.3``."""
+def style_of(settings, own=()):
+    """What ``--style`` takes for the settings' mix: None, a name, a file, or ``vivid=0.7:chroma=0.2,mono=0.3``."""
     mix = settings.get("mix", [])
     if not mix:
         return None
     if len(mix) == 1 and mix[0] == {"style": mix[0]["style"], "weight": 1.0}:
-        return mix[0]["style"]
-    return mix_text((part["style"], part["weight"], part.get("weights", {})) for part in mix)
+        return path_of(mix[0]["style"], own)
+    return mix_text((path_of(part["style"], own), part["weight"], part.get("weights", {})) for part in mix)
 
 
 def options_of(settings, *, making=Making(), export=Export(), output=None, finished=False):
@@ -242,7 +251,7 @@ def options_of(settings, *, making=Making(), export=Export(), output=None, finis
         output=output,
         suffix=EXPORT_FORMATS[export.format],
         params=making.params,
-        style=style_of(settings),
+        style=style_of(settings, making.own.styles),
         edits=({"denoise": 1.0} if finished else {}) | edits,
         white_balance=mode if mode in ("auto", *LEARNED) else None,
         awb=making.awb if mode in LEARNED else None,
@@ -280,7 +289,7 @@ def command_of(photo, settings, *, making=Making(), export=Export(), output, fin
     for name, value, default in (
         ("--format", export.format, "jpg"),
         ("--params", making.params, "default"),
-        ("--style", style_of(settings), None),
+        ("--style", style_of(settings, making.own.styles), None),
         ("--operators", settings.get("operators"), None),
         ("--clipped-highlights", settings.get("clipped_highlights"), None),
         ("--quality", export.quality, 95),
@@ -316,8 +325,10 @@ def command_text(words):
     return shlex.join(words)
 
 
-def settings_of_record(record, modes=(*MODES, *LEARNED)):
+def settings_of_record(record, modes=(*MODES, *LEARNED), own=()):
     """(settings in normal form, remark or "") of a picture's record; what cannot be had again is left out.
+
+    ``modes`` and ``own`` as of :func:`check_settings`; own styles are known by the contents of their files.
 
     Raises nothing: a record is what some file says.
     """
@@ -325,14 +336,14 @@ def settings_of_record(record, modes=(*MODES, *LEARNED)):
 
     def take(name, value):
         try:
-            found.update(check_settings({name: value}, modes))
+            found.update(check_settings({name: value}, modes, own))
         except ValueError as error:
             remarks.append(str(error))
 
     take("edits", record.get("edits"))
     for name in ("halo_fix", "operators", "clipped_highlights"):
         take(name, record.get(name))
-    take("mix", _mix_of_record(record))
+    take("mix", _mix_of_record(record, own))
     light = record.get("white_balance")
     if isinstance(light, dict):
         mode = light.get("mode")
@@ -345,26 +356,49 @@ def settings_of_record(record, modes=(*MODES, *LEARNED)):
     return {name: found[name] for name in KEYS if name in found}, "; ".join(remarks)
 
 
-def _mix_of_record(record):
+def _mix_of_record(record, own):
     style, mix = record.get("style"), record.get("mix")
     if mix is not None:
         try:
-            return [{"style": name, "weight": weight, "weights": own} for name, weight, own in mix]
+            return [
+                {"style": recorded_name_of(name, own), "weight": weight, "weights": weights}
+                for name, weight, weights in mix
+            ]
         except (TypeError, ValueError):
             return mix  # which is refused in words
     is_edits_alone = isinstance(style, str) and style.split(" sha256:")[0].endswith(".json")
-    return None if style is None or is_edits_alone else [{"style": style}]
+    return None if style is None or is_edits_alone else [{"style": recorded_name_of(style, own)}]
 
 
-def write_style(settings, description=""):
-    """The text of a style file that holds the settings' mix and edits, without rotation and crop."""
-    mix = tuple((part["style"], part["weight"], part.get("weights", {})) for part in settings.get("mix", []))
+def write_style(settings, description="", own=()):
+    """The text of a style file that holds the settings' mix and edits, without rotation and crop.
+
+    Own styles are named by their absolute paths, so that ``modisp render --style`` finds them from any folder.
+    """
+    mix = tuple(
+        (absolute_path_of(part["style"], own), part["weight"], part.get("weights", {}))
+        for part in settings.get("mix", [])
+    )
     edits = {name: value for name, value in settings.get("edits", {}).items() if name not in OF_ONE_PHOTO}
     return style_text(StyleFile(mix, edits, description))
 
 
-def read_style(text):
-    """Settings (edits and mix) of a style file's text; raises ``ValueError``, also where it names files."""
+def read_style(text, own=()):
+    """(settings with edits and mix, description) of a style file's text.
+
+    A path in it stands for the ``own`` style of that path, else of that file name.
+
+    Raises:
+      ValueError: no style file, or one of a style that there is not.
+    """
     style = parse_style(text)
-    mix = [{"style": name, "weight": weight, "weights": own} for name, weight, own in style.mix]
-    return check_settings({"edits": style.edits, "mix": mix})
+    mix = [{"style": name_of(name, own), "weight": weight, "weights": weights} for name, weight, weights in style.mix]
+    return check_settings({"edits": style.edits, "mix": mix}, own=own), shown(style.description)[:LONGEST_DESCRIPTION]
+
+
+def preset_settings(own):
+    """[{"name", "settings"}] of the style files that the editor was started with."""
+    return [
+        {"name": name, "settings": check_settings({"edits": edits, "mix": mix}, own=own.styles)}
+        for name, edits, mix in own.presets
+    ]

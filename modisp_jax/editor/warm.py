@@ -2,7 +2,6 @@
 
 import functools
 
-from modisp_jax.checkpoints import list_styles
 from modisp_jax.config import HIGHLIGHTS, OPERATORS, HaloFixConfig
 from modisp_jax.editor.recipe import recipe_of
 from modisp_jax.editor.views import STAGE_VIEWS, stage_pixels
@@ -44,7 +43,7 @@ def _steps(room, engine, full):
     clipped = {"clipped_highlights": HIGHLIGHTS[1]}
     yield "clipped highlights", functools.partial(frames, clipped, qualities=("live",))
     yield "the halo fix", functools.partial(frames, {"halo_fix": HaloFixConfig().iterations}, qualities=("exact",))
-    for name in _architectures(engine):
+    for name in architectures(engine):
         yield f"the style {name}", functools.partial(frames, {"mix": [{"style": name}]})
     yield "mixes", functools.partial(_mix, room)
     yield "the views of the stages", functools.partial(_views, room)
@@ -59,10 +58,10 @@ def _steps(room, engine, full):
     yield "done: the picture again", functools.partial(frames, {}, qualities=("exact",))
 
 
-def _architectures(engine):
-    """A style of each architecture that is not the default style's."""
+def architectures(engine):
+    """Names of a style of each architecture that is not the default style's."""
     found = {_architecture(engine.style(None)): None}
-    for name in list_styles():
+    for name in engine.style_names:
         found.setdefault(_architecture(engine.style(name)), name)
     return [name for name in found.values() if name is not None]
 

@@ -14,26 +14,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from modisp_jax import __version__
-from modisp_jax.checkpoints import BUILT_IN, STYLES
 from modisp_jax.describe import explain
-from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
+from modisp_jax.editor.ahead import Ahead
+from modisp_jax.editor.controls import default_style, edit_controls, light_controls, style_controls
 from modisp_jax.editor.darkroom import PROXY_SIDE, Cancelled
 from modisp_jax.editor.exports import Exports
+from modisp_jax.editor.facts import SUFFIXES
 from modisp_jax.editor.library import Library, NotFound, TooLarge
 from modisp_jax.editor.settings import (
     EXPORT_CODECS,
     EXPORT_FORMATS,
+    LONGEST_DESCRIPTION,
     Export,
     check_export,
-    check_settings,
     picked_illuminant,
+    preset_settings,
     read_style,
     write_style,
 )
 from modisp_jax.editor.views import STAGE_VIEWS
 from modisp_jax.io.names import shown
 from modisp_jax.render_files import FAILURES
-from modisp_jax.web.bodies import LARGEST_EXPORT, BadRequest, check_length, read_body, read_object
+from modisp_jax.web.bodies import LARGEST_EXPORT, LARGEST_JSON, BadRequest, check_length, read_body, read_object
 from modisp_jax.web.files import page_files
 from modisp_jax.web.frames import MIME, encode_frame
 from modisp_jax.web.newest import NewestWins, Stale
@@ -42,10 +44,7 @@ from modisp_jax.web.views import check_view, fraction, member, whole
 
 PICK_RADIUS = 0.004
 """Of the eyedropper, as a share of the picture's long side, where the page names none."""
-DEFAULT_STYLE = STYLES[0]
-"""What settings without a mix stand for, where ``--params`` names no file."""
 LONGEST_CLIENT = 64
-LONGEST_DESCRIPTION = 500
 EXPORT_KEYS = ("format", "quality", "bits", "embed_raw", "raw_codec", "raw_quality")
 
 
@@ -67,6 +66,8 @@ class Editor:
     status: Status = dataclasses.field(default_factory=Status)
     say: object = print
     """Called with each message of compiling."""
+    ahead: Ahead | None = None
+    """Compiles what can wait; None where nothing is."""
     compiled: set = dataclasses.field(default_factory=set)
     """Sizes of photos that have been compiled for, or are about to be."""
     _compiling: int = 0
@@ -88,6 +89,8 @@ class Editor:
 
         def done(future):
             error = None if future.cancelled() else future.exception()
+            if self.ahead is not None:
+                self.ahead.view_at_full_size(size)
             self.say("ready" if error is None else f"could not compile ahead: {error}")
             with self._lock:
                 self._compiling -= 1
@@ -95,6 +98,17 @@ class Editor:
                 self.status.ready = self._compiling == 0
 
         self.queue.submit(lambda: self.library.engine.warm([size], tell)).add_done_callback(done)
+
+    def missing(self, photo, settings, view):
+        """What an exact frame still has to wait for, in words, or ""."""
+        if self.ahead is None or photo.stored_size is None or view["kind"] == "stage":
+            return ""
+        return self.ahead.missing(photo.stored_size, settings, view["kind"] == "crop")
+
+    def progress(self):
+        """How far compiling is: whether frames can be had, what is being done for them, what can wait."""
+        later = "" if self.ahead is None else self.ahead.message
+        return {"ready": self.status.ready, "message": self.status.message, "later": later}
 
 
 def create_app(editor, *, token, hosts, files=None):
@@ -163,21 +177,25 @@ def _add_photos(app, editor):
         found = {
             "version": __version__,
             "photos": [photo.to_dict() for photo in library.photos()],
-            "styles": style_controls(),
+            "styles": style_controls(library.making),
+            "presets": preset_settings(library.making.own),
             "edits": edit_controls(),
             "white_balance": light_controls(library.making.modes),
-            "default_style": DEFAULT_STYLE if library.making.params in BUILT_IN[:-1] else None,
+            "default_style": default_style(library.making),
             "proxy": PROXY_SIDE,
+            "suffixes": list(SUFFIXES),
             "stages": {name: title for name, (title, _) in STAGE_VIEWS.items()},
             "export": {
                 "folder": None if editor.exports.folder is None else shown(editor.exports.folder),
                 "formats": list(EXPORT_FORMATS),
                 "codecs": list(EXPORT_CODECS),
             },
-            "ready": editor.status.ready,
-            "message": editor.status.message,
-        }
+        } | editor.progress()
         return JSONResponse(found)  # as it is: FastAPI would look at each of thousands of photos
+
+    @app.get("/api/progress")
+    def progress():
+        return editor.progress()
 
     @app.post("/api/photos")
     async def upload(request: Request, name: str = ""):
@@ -238,7 +256,7 @@ def _add_frames(app, editor):
     async def frame(id: str, request: Request):
         keys = ("seq", "client", "settings", "view", "quality", "encoding")
         body = await read_object(request, keys)
-        settings = check_settings(body.get("settings", {}), library.making.modes)
+        settings = library.check(body.get("settings", {}))
         view = check_view(body.get("view", {"kind": "proxy"}))
         quality = member(body.get("quality", "live"), ("live", "exact"), "quality")
         encoding = member(body.get("encoding", "jpeg"), tuple(MIME), "encoding")
@@ -251,23 +269,27 @@ def _add_frames(app, editor):
         # a steady hand on a slider would see none.
         cancelled = (lambda: queue.is_overtaken(client, seq)) if quality == "exact" else None
 
+        # What is not compiled yet is not compiled now, under somebody's finger: a quick frame comes in its place.
+        photo = await asyncio.to_thread(library.get, id)
+        waiting = editor.missing(photo, settings, view) if quality == "exact" else ""
+
         def work(room):
             try:
-                found = room.render(settings, view, quality, cancelled)
+                found = room.render(settings, view, "live" if waiting else quality, cancelled)
             except Cancelled:
                 raise Stale from None
             # What follows a slider goes on to its bytes at once; a PNG takes long, and the next frame need not wait.
-            return encode_frame(found, seq, encoding, quality) if encoding == "jpeg" else found
+            return encode_frame(found, seq, encoding, quality, waiting) if encoding == "jpeg" else found
 
         data = await in_room(id, work, submit)
         if encoding != "jpeg":
-            data = await asyncio.to_thread(encode_frame, data, seq, encoding)
+            data = await asyncio.to_thread(encode_frame, data, seq, encoding, quality, waiting)
         return Response(data, media_type="application/octet-stream")
 
     @app.post("/api/photos/{id}/pick")
     async def pick(id: str, request: Request):
         body = await read_object(request, ("settings", "x", "y", "radius"))
-        settings = check_settings(body.get("settings", {}), library.making.modes)
+        settings = library.check(body.get("settings", {}))
         x, y = fraction(body.get("x"), "x"), fraction(body.get("y"), "y")
         radius = fraction(body.get("radius", PICK_RADIUS), "radius")
 
@@ -280,7 +302,7 @@ def _add_frames(app, editor):
         return await in_room(id, work)
 
     async def stages_of(id, settings):
-        settings = check_settings(settings, library.making.modes)
+        settings = library.check(settings)
         return await in_room(id, lambda room: {"stages": room.stages(settings), "curves": room.curves(settings)})
 
     @app.get("/api/photos/{id}/stages")
@@ -302,15 +324,17 @@ def _add_styles(app, editor):
     @app.post("/api/style/write")
     async def write(request: Request):
         body = await read_object(request, ("settings", "description"))
-        settings = check_settings(body.get("settings", {}), editor.library.making.modes)
+        settings = editor.library.check(body.get("settings", {}))
         description = body.get("description", "")
         if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION:
             raise ValueError(f"description: expected a text of at most {LONGEST_DESCRIPTION} characters")
-        return PlainTextResponse(write_style(settings, description), media_type="application/json")
+        text = write_style(settings, description, editor.library.making.own.styles)
+        return PlainTextResponse(text, media_type="application/json")
 
     @app.post("/api/style/read")
     async def read(request: Request):
-        return {"settings": read_style(await read_body(request, 2**18))}
+        settings, description = read_style(await read_body(request, LARGEST_JSON), editor.library.making.own.styles)
+        return {"settings": settings, "description": description}
 
 
 def _add_exports(app, editor):
@@ -327,7 +351,7 @@ def _add_exports(app, editor):
         body = await read_object(request, ("settings", *EXPORT_KEYS))
         choice = check_export({name: body[name] for name in EXPORT_KEYS if name in body})
         photo = await asyncio.to_thread(library.get, id)
-        settings = check_settings(body.get("settings", {}), library.making.modes)
+        settings = library.check(body.get("settings", {}))
         return {"command": exports.command(photo, settings, choice)}
 
     @app.get("/api/export/{id}")
@@ -361,7 +385,7 @@ def _asked(library, photos):
             raise ValueError('photos: expected {"id": ..., "settings": {...}} each')
         photo = library.get(one["id"])
         settings = one.get("settings")
-        settings = photo.settings if settings is None else check_settings(settings, library.making.modes)
+        settings = photo.settings if settings is None else library.check(settings)
         found.append((photo, settings))
     return found
 

@@ -10,15 +10,17 @@ MIME = {"jpeg": "image/jpeg", "png": "image/png"}
 ENCODERS = {"jpeg": jpeg, "png": png}
 
 
-def encode_frame(frame, seq, encoding, quality="exact"):
+def encode_frame(frame, seq, encoding, quality="exact", waiting=""):
     """The answer's bytes: the JSON's length (uint32, little-endian), the JSON, the picture.
 
-    ``quality`` is what was asked for: a ``"live"`` frame is gone in a moment, its JPEG is the quick one.
+    ``quality`` is what was asked for: a ``"live"`` frame is gone in a moment, its JPEG is the quick one. ``waiting``:
+    for what the exact frame waits, where a quick one comes in its place.
     """
     encode = quick_jpeg if (quality, encoding) == ("live", "jpeg") else ENCODERS[encoding]
     head = {
         "seq": seq,
-        "exact": bool(frame.exact),
+        "exact": bool(frame.exact) and not waiting,
+        "waiting": waiting,
         "size": [int(side) for side in frame.size],
         "histogram": np.asarray(frame.histogram).astype(int).tolist(),
         "clipped": {name: float(share) for name, share in frame.clipped.items()},

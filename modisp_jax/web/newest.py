@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import threading
+import time
 
 MOST_CLIENTS = 1000
 """Whose latest number is remembered."""
@@ -20,6 +21,7 @@ class NewestWins:
         self._latest = collections.OrderedDict()  # client -> its largest number
         self._ready = threading.Condition()
         self._ended = self._busy = False
+        self._rests_since = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="modisp-render", daemon=True)
         self._thread.start()
 
@@ -57,7 +59,7 @@ class NewestWins:
     def _run(self):
         while True:
             with self._ready:
-                self._busy = False
+                self._busy, self._rests_since = False, time.monotonic()
                 self._ready.notify_all()
                 self._ready.wait_for(lambda: self._waiting or self._ended)
                 if self._ended:
@@ -76,6 +78,11 @@ class NewestWins:
         """Returns once nothing waits or is at work, or after so many seconds."""
         with self._ready:
             self._ready.wait_for(lambda: self._ended or not (self._waiting or self._busy), seconds)
+
+    def idle_seconds(self):
+        """For how long nothing has waited nor been at work; 0 while something does."""
+        with self._ready:
+            return 0.0 if self._waiting or self._busy else time.monotonic() - self._rests_since
 
     def end(self, seconds):
         """Drops what waits and waits for what is at work; returns whether the thread has ended in time."""

@@ -12,10 +12,12 @@ from pathlib import Path
 import uvicorn
 
 from modisp_jax import compile_cache
+from modisp_jax.editor.ahead import Ahead
 from modisp_jax.editor.darkroom import Engine
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.library import Library
-from modisp_jax.editor.settings import Making
+from modisp_jax.editor.own_styles import open_styles
+from modisp_jax.editor.settings import Making, preset_settings
 from modisp_jax.render_files import give_memory_back, load_style
 from modisp_jax.render_settings import LEARNED, awb_networks
 from modisp_jax.web.app import Editor, Status, create_app
@@ -31,10 +33,11 @@ QUIET = 2
 """Seconds that an export waits, before each photo, for the page's own frames."""
 
 
-def edit(photos, *, output, params, awb, port, browser):
+def edit(photos, *, output, params, style, awb, port, browser):
     """Serves the editor until Ctrl-C; returns the exit code. Whatever is wrong with the options raises here."""
     load_style(params, None)
-    making = Making(params, awb, learned_modes(awb))
+    making = Making(params, awb, learned_modes(awb), open_styles(style, params))
+    preset_settings(making.own)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     compile_cache.enable()
@@ -85,12 +88,12 @@ def listen(port):
 
 def make_editor(photos=(), *, output=None, making=Making(), engine=None, **bounds):
     """An :class:`Editor` with photos opened; ``bounds`` are the library's."""
-    engine = Engine(params=making.params, awb=making.awb) if engine is None else engine
+    engine = Engine(making.params, styles=making.own.sets, awb=making.awb) if engine is None else engine
     library = Library(engine, making=making, **bounds)
     library.add(photos)
     queue = NewestWins()
     exports = Exports(library, folder=output, fallback=Path.cwd(), pause=lambda: queue.wait_until_idle(QUIET))
-    return Editor(library, queue, exports, Status(), _say)
+    return Editor(library, queue, exports, Status(), _say, Ahead(engine, queue.idle_seconds, _say))
 
 
 def make_server(app):
@@ -122,6 +125,7 @@ def end(editor):
     """Deletes the uploads and ends the threads; returns whether they have ended, which a long computation delays."""
     ended = editor.queue.end(PATIENCE)
     ended = editor.exports.end(PATIENCE) and ended
+    ended = editor.ahead.end(PATIENCE) and ended
     if ended:
         editor.library.close_rooms()
     editor.library.end()

@@ -30,7 +30,9 @@ PICTURE = {"sharpening": 8.0, "rotation": 3.0, "enhance": 0.6}
 def params(k):
     """Every network does something, and not much."""
     start = mj.init_params(jax.random.key(0), TINY)
-    return jax.tree.map(lambda a, b: a + (0.1 + 0.05 * k) * (b - a), start, numbered_params(start))
+    # On the host: each shape of a leaf would be compiled for.
+    start, numbered = jax.device_get((start, numbered_params(start)))
+    return jax.device_put(jax.tree.map(lambda a, b: a + np.float32(0.1 + 0.05 * k) * (b - a), start, numbered))
 
 
 @pytest.fixture(scope="module")

@@ -266,7 +266,7 @@ def test_a_preset_is_a_style_file(found):
     found = check_settings(found)
     kept = {name: value for name, value in found.get("edits", {}).items() if name not in ("rotation", "crop")}
     expected = {name: value for name, value in (("edits", kept), ("mix", found.get("mix"))) if value}
-    assert read_style(write_style(found, "what it is")) == expected
+    assert read_style(write_style(found, "what it is")) == (expected, "what it is")
 
 
 def test_a_preset_is_read_by_the_command_line(tmp_path):
@@ -315,4 +315,4 @@ def test_every_slider_is_explained():
         assert control["tip"]
         assert control["step"] > 0
     assert light_controls(Making().modes)["cct"] == [1800.0, 10000.0]
-    assert [style["name"] for style in style_controls()] == list(mj.list_styles())
+    assert [style["name"] for style in style_controls(Making())] == list(mj.list_styles())

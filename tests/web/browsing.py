@@ -50,10 +50,15 @@ def settle(page):
 
 def shown_pixels(page):
     """The canvas as uint8 [h, w, 3]."""
+    return pixels_of(page.locator("canvas.picture").screenshot())
+
+
+def pixels_of(screenshot):
+    """A PNG's bytes as uint8 [h, w, 3]."""
     import io
 
     import numpy as np
     from PIL import Image
 
-    with Image.open(io.BytesIO(page.locator("canvas.picture").screenshot())) as image:
+    with Image.open(io.BytesIO(screenshot)) as image:
         return np.asarray(image.convert("RGB"))

@@ -46,13 +46,14 @@ SLIDERS = (
 
 
 @contextlib.contextmanager
-def editing(photos, output):
+def editing(photos, output, programs):
     """``modisp edit`` as a process of its own; yields the address that it prints, and ends it by Ctrl-C.
 
-    Programs are compiled without optimisation, which takes a sixth of the time, and not kept.
+    Programs are compiled without optimisation, which takes a sixth of the time, and kept in the folder ``programs``.
     """
     flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    environment = os.environ | cache | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "MODISP_CACHE_DIR": ""}
     command = [sys.executable, "-m", "modisp_jax.cli", "edit", *map(str, photos), "--output", str(output)]
     with subprocess.Popen(
         [*command, "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
@@ -65,22 +66,32 @@ def editing(photos, output):
     assert code == 0
 
 
-@pytest.fixture(scope="module")
+# For the whole session: a worker that gets tests of this module twice starts the server once, and what one worker's
+# server has compiled the other's finds.
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("editor")
 
 
-@pytest.fixture(scope="module")
-def address(folder):
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "editor-programs"
+
+
+@pytest.fixture(scope="session")
+def address(folder, programs):
     photos = [
         write_synthetic_dng(folder / "lake.dng", size=(96, 128)),
         write_synthetic_dng(folder / "upright.dng", size=(96, 128), seed=1, orientation=6),
     ]
-    with editing(photos, folder / "out") as address:
+    with editing(photos, folder / "out", programs) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser_page(address):
     with chromium(viewport={"width": 1280, "height": 720}) as page:
         page.goto(address)
@@ -124,9 +135,10 @@ def undo_tip(page):
     return page.locator("[data-name=undo]").get_attribute("data-tip")
 
 
-def state(address):
+def ask(address, path):
+    """The answer's JSON of the page's server."""
     host, token = address.split("?token=")
-    request = urllib.request.Request(f"{host}api/state", headers={"X-Modisp-Token": token})
+    request = urllib.request.Request(f"{host}api/{path}", headers={"X-Modisp-Token": token})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
@@ -198,7 +210,7 @@ class TestSliders:
         with page.expect_response(re.compile("/settings$")) as answer:
             number.press("Enter")
         assert answer.value.json()["settings"]["edits"] == {"exposure": -0.75}
-        assert state(address)["photos"][0]["settings"] == {"edits": {"exposure": -0.75}}
+        assert ask(address, "state")["photos"][0]["settings"] == {"edits": {"exposure": -0.75}}
 
     def test_a_reload_finds_the_edits(self, page):
         number = page.get_by_label("Exposure, as a number", exact=True)
@@ -452,6 +464,47 @@ class TestExport:
         assert page.get_by_role("button", name="warm", exact=True).get_attribute("aria-pressed") == "true"
         page.get_by_role("button", name="Close again.jpg").click(force=True)
         page.wait_for_selector(".thumb[aria-label^='again.jpg']", state="detached")
+
+    def test_each_format(self, page, folder, address):
+        """At full size, eight and sixteen bits, with and without the raw; each says its own command."""
+        from PIL import Image
+
+        from modisp_jax.io.images import read_image
+        from modisp_jax.raw_jpeg import read_raw_of_jpeg
+
+        page.locator("body").press("Control+e")
+        dialog = page.locator("#export")
+        made = {}
+        for choice in (
+            ("jpg", None, False),
+            ("jpg", None, True),
+            ("png", "8", None),
+            ("png", "16", None),
+            ("tiff", "16", None),
+        ):
+            name, bits, raw = choice
+            dialog.get_by_label("Format", exact=True).select_option(name)
+            if bits:
+                dialog.get_by_label("Bits a channel", exact=True).select_option(bits)
+            else:
+                dialog.get_by_label("Keep the raw inside").set_checked(raw)
+            with page.expect_response(re.compile("/export$")) as answer:
+                dialog.locator("[data-name='export.start']").click()
+            dialog.get_by_text("Done: 1 of 1 exported.").wait_for()
+            (made[choice],) = ask(address, f"export/{answer.value.json()['job']}")["files"]
+        page.keyboard.press("Escape")
+        paths = {choice: folder / "out" / file["name"] for choice, file in made.items()}
+        assert len(set(paths.values())) == 5
+        assert read_raw_of_jpeg(paths["jpg", None, False]) is None
+        assert read_raw_of_jpeg(paths["jpg", None, True]) is not None
+        for (name, bits, raw), path in paths.items():
+            assert read_image(path).shape == (96, 128, 3)
+            with Image.open(path) as image:
+                assert image.format in {"jpg": ("JPEG", "MPO"), "png": ("PNG",), "tiff": ("TIFF",)}[name]
+            command = made[name, bits, raw]["command"]
+            assert ("--bits 16" in command, "--embed-raw" in command) == (bits == "16", bool(raw))
+        np.testing.assert_array_equal(read_image(paths["png", "16", None]), read_image(paths["tiff", "16", None]))
+        assert np.abs(read_image(paths["png", "16", None]) - read_image(paths["png", "8", None])).max() <= 0.6 / 255
 
 
 class TestAccess:

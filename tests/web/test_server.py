@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ from PIL import Image
 import modisp_jax as mj
 from modisp_jax import cli
 from modisp_jax.editor import exports as exports_module
+from modisp_jax.editor.own_styles import open_styles
+from modisp_jax.editor.settings import Making
 from modisp_jax.io.synthetic import write_synthetic_dng
+from modisp_jax.style_file import StyleFile, write_style_file
 from modisp_jax.web import start
 from modisp_jax.web.newest import NewestWins, Stale
 from modisp_jax.web.start import learned_modes, listen, prepare_first
@@ -81,6 +85,7 @@ def test_the_state_says_what_the_page_needs(client):
     }
     assert (state["default_style"], state["proxy"]) == ("natural", 1500)
     assert "linear" in state["stages"]
+    assert {".dng", ".jpg"} < set(state["suffixes"])
     assert state["export"]["formats"] == ["jpg", "png", "tiff"]
 
 
@@ -106,6 +111,7 @@ def test_a_frame_is_a_json_and_a_picture(client, ids, encoding):
     assert head == {
         "seq": 1,
         "exact": True,
+        "waiting": "",
         "size": [48, 64],
         "clipped": {"low": 0.25, "high": 0.0},
         "light": {"mode": "as-shot", "cct": 5000, "tint": 0.0, "illuminant": [0.5, 1.0, 0.6]},
@@ -195,9 +201,31 @@ def test_presets_are_style_files(client):
     assert status == 200
     assert json.loads(data)["description"] == "firm"
     found = client.json("POST", "/api/style/read", data)
-    assert found == {"settings": {"edits": {"contrast": 0.5}, "mix": [{"style": "vivid", "weight": 1.0}]}}
+    expected = {"edits": {"contrast": 0.5}, "mix": [{"style": "vivid", "weight": 1.0}]}
+    assert found == {"settings": expected, "description": "firm"}
     assert "expected a style file in JSON" in client.error(422, "POST", "/api/style/read", "no JSON")
     assert "description" in client.error(422, "POST", "/api/style/write", {"description": "x" * 501})
+
+
+def test_styles_of_ones_own_are_offered(folder, tmp_path):
+    """A parameter file by its name, a style file as a preset; and the files cannot be sent."""
+    params = mj.load_params("neutral")
+    mj.save_params(tmp_path / "faded.safetensors", params, {"what": "my old film"})
+    write_style_file(tmp_path / "mine.json", StyleFile((("faded.safetensors", 0.5, {}),), {"contrast": 0.25}))
+    own = open_styles([tmp_path / "mine.json"])
+    with serving([folder / "a.dng"], making=Making(own=own)) as (client, _):
+        state = client.json("GET", "/api/state")
+        faded = {"name": "faded", "description": "my old film", "own": True, "has_lut": False}
+        assert state["styles"][-1] == faded
+        preset = {"edits": {"contrast": 0.25}, "mix": [{"style": "faded", "weight": 0.5}]}
+        assert state["presets"] == [{"name": "mine", "settings": preset}]
+        path = f"/api/photos/{state['photos'][0]['id']}/settings"
+        found = client.json("POST", path, {"settings": preset})
+        assert found["settings"] == preset
+        assert f"--style {tmp_path}/faded.safetensors=0.5 --contrast 0.25" in found["command"]
+        data = (tmp_path / "faded.safetensors").read_bytes()
+        assert "expected the name of a raw file" in client.error(422, "POST", "/api/photos?name=a.safetensors", data)
+        assert "at most 262144 bytes" in client.error(413, "POST", "/api/style/read", data)
 
 
 def test_a_dropped_photo_is_opened_and_closed(client, folder, ids):
@@ -309,9 +337,11 @@ def test_the_queue_alone():
         assert isinstance(old.exception(30), Stale)
         assert queue.is_overtaken("a", 1)
         assert not queue.is_overtaken("a", 2)
+        assert queue.idle_seconds() == 0
         blocked.set()
         assert (new.result(30), other.result(30)) == ("new", "other")
         queue.wait_until_idle(30)
+        assert queue.idle_seconds() > 0
         blocked.clear()
         queue.submit(lambda: blocked.wait(30))
         left = queue.submit(lambda: "never")
@@ -343,6 +373,31 @@ def test_compiling_ahead_is_told(folder, tmp_path):
         client.json("GET", f"/api/photos/{other['id']}")
         editor.queue.wait_until_idle(30)
         assert engine.warmed == [(48, 64), (50, 64)]
+
+
+def test_what_is_not_compiled_yet_is_shown_near_and_said(folder):
+    """An exact frame for which something is missing is a live one, with a line that says so."""
+    with serving([folder / "a.dng"]) as (client, editor):
+        missing = []
+        editor.ahead = SimpleNamespace(
+            missing=lambda size, settings, is_crop: missing.append((size, is_crop)) or "compiling (1 of 2)",
+            message="compiling (1 of 2)",
+            end=lambda seconds: True,
+        )
+        id = client.json("GET", "/api/state")["photos"][0]["id"]
+        crop = {"kind": "crop", "top": 0, "left": 0, "height": 8, "width": 8}
+        for seq, (quality, view, waiting) in enumerate(
+            [("exact", crop, "compiling (1 of 2)"), ("live", crop, ""), ("exact", {"kind": "stage", "name": "a"}, "")]
+        ):
+            head = frame(client, id, seq, quality=quality, view=view, settings={})[1]
+            assert head["waiting"] == waiting
+            assert head["exact"] == (quality == "exact" and not waiting)
+        assert missing == [(SIZE, True)]
+        assert client.json("GET", "/api/progress") == {
+            "ready": False,
+            "message": "starting",
+            "later": "compiling (1 of 2)",
+        }
 
 
 def test_without_photos_the_editor_is_ready():
@@ -381,6 +436,8 @@ def test_bad_options_are_refused(capsys, tmp_path):
         (["none.dng"], "none.dng: expected a photo or a folder"),
         (["--params", "none"], "none: expected a parameter file"),
         (["--awb", str(tmp_path / "none.safetensors")], "expected a parameter file"),
+        (["--style", "none.safetensors"], "none.safetensors: expected a parameter file"),
+        (["--style", "none.json", "none.dng"], "none.json: expected a style file"),
     ):
         assert cli.main(["edit", "--no-browser", *arguments]) == 2
         assert message in capsys.readouterr().err

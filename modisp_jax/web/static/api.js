@@ -42,6 +42,7 @@ export function createApi(token, fetcher = (...request) => fetch(...request)) {
 
   return {
     state: () => json("state"),
+    progress: () => json("progress"),
     photo: (id) => json(photo(id)),
     upload: (file) => json(`photos?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }),
     close: (id) => request(photo(id), { method: "DELETE" }),

@@ -116,7 +116,7 @@ export function createView(holder, { changed, picked, readout }) {
     layer[slot]?.bitmap.close();
     const settings = JSON.stringify(step.settings);
     const mask = overlay && step.role === "after" ? maskOf(bitmap) : null;
-    layer[slot] = { bitmap, mask, size, settings, view: step.view, key: frameKey(step), quality: step.quality, order: ++order };
+    layer[slot] = { bitmap, mask, size, settings, view: step.view, key: frameKey(step), quality: frame.waiting ? "live" : step.quality, order: ++order };
     if (step.role === "stage") resize([bitmap.height, bitmap.width]);
     else if (step.role === "after") resize(size);
     return redraw();

@@ -54,12 +54,21 @@ async function start() {
   const holder = byId("stage");
   const quality = el("span", { class: "quality", "data-quality": "none", text: " " });
   const about = el("span", { class: "grow" });
+  const work = el("span", { class: "work", "data-name": "later" });
   const pixel = el("span", { class: "pixel" });
-  fill(byId("line"), quality, about, pixel);
+  fill(byId("line"), quality, about, work, pixel);
+  let later = ""; // what is compiled while nobody waits
+  let waits = false; // whether the frame waits for it
   let range = null; // of a map: what black and white stand for
   const line = {
     range(next) {
       range = next;
+      updateLine();
+    },
+    /** What an exact frame waits for; what is seen meanwhile is the small picture, enlarged. */
+    waiting(words) {
+      waits = Boolean(words);
+      if (words && !later) followLater();
       updateLine();
     },
     quality(kind, ms) {
@@ -78,16 +87,17 @@ async function start() {
   const styles = createStyles(store, state);
   const panels = createPanels(store, state, { light, styles, geometry: crop });
   const presetBox = el("div", { class: "preset-box" });
-  const presets = section({ name: "presets", title: "Presets", tip: "Style and sliders, saved as style files.", open: false }, () => {}, presetBox);
+  const presets = section({ name: "presets", title: "Presets", tip: "Style and sliders, saved as style files.", open: Boolean(state.presets?.length) }, () => {}, presetBox);
   presets.element.querySelector(".clear").remove();
   panels.element.append(presets.element);
   fill(byId("side"), histogram.element, panels.element);
-  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look);
+  const transfer = createTransfer({ dialog: byId("copy"), presetBox, fileInput: byId("style-files") }, store, ranges, api, notices, look, state.presets);
   const exporter = createExport(byId("export"), store, state, api, { notices });
-  const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer });
+  const opening = createOpening({ files: byId("files"), folder: byId("folder"), drop: byId("drop") }, store, api, { notices, transfer, suffixes: state.suffixes });
   const strip = createFilmstrip(byId("strip"), store, api, { close: closePhoto });
   const screen = createScreen({ store, api, ranges, view, stages, crop, histogram, light, line, notices, proxy: view.proxy });
   let picking = false;
+  let following = false;
 
   // --- the bar ----------------------------------------------------------------------------------------------------
 
@@ -217,6 +227,7 @@ async function start() {
     const [height, width] = view.port().size;
     const size = photo?.size && !photo.error ? `${width} x ${height}` : "";
     const stage = stages.title();
+    work.textContent = waits ? `enlarged until the exact view is there: ${later || "compiling"}` : later;
     about.textContent = photo ? [photo.name, photo.kind, stage ? `stage: ${stage}${stages.image() && range ? `, black ${range[0].toPrecision(3)}, white ${range[1].toPrecision(3)}` : ""}` : size].filter(Boolean).join("  \u00b7  ") : "";
     view.canvas.setAttribute("aria-label", photo ? `${stage ?? "Picture"} of ${photo.name}` : "No photo");
     document.title = photo ? `${photo.name} \u2013 modisp` : "modisp";
@@ -351,8 +362,8 @@ async function start() {
   async function ready() {
     root.dataset.ready = "false";
     screen.stop();
-    let now = await api.state();
-    for (; !now.ready; now = await api.state()) {
+    let now = await api.progress();
+    for (; !now.ready; now = await api.progress()) {
       byId("veil").hidden = false;
       byId("veil").firstChild.textContent = now.message || "The server is getting ready ...";
       await new Promise((resolve) => setTimeout(resolve, 300));
@@ -361,5 +372,24 @@ async function start() {
     if (/could not/.test(now.message)) notices.notify(now.message);
     root.dataset.ready = "true";
     screen.wish();
+    followLater();
+  }
+
+  /** Follows what the server compiles while nobody waits; then the exact frame that waited for it is asked for. */
+  async function followLater() {
+    if (following) return;
+    following = true;
+    try {
+      do {
+        ({ later } = await api.progress());
+        updateLine();
+        if (later) await new Promise((resolve) => setTimeout(resolve, 500));
+      } while (later);
+      if (screen.waits()) screen.wish();
+    } catch {
+      later = ""; // the next request says in words what is wrong
+    } finally {
+      following = false;
+    }
   }
 }

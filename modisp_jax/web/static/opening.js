@@ -17,15 +17,32 @@ export async function filesOf(items) {
   return found.sort((a, b) => (a.path < b.path ? -1 : 1)).map(({ file }) => file);
 }
 
-export function createOpening({ files, folder, drop }, store, api, { notices, transfer }) {
+/** Parts a list of files: photos by their names' endings, style files, networks, and what is nothing of it. */
+export function sortFiles(list, suffixes) {
+  const found = { photos: [], styles: [], networks: [], others: [] };
+  const endings = [["styles", [".json"]], ["networks", [".safetensors"]], ["photos", suffixes]];
+  for (const file of list) {
+    if (file.name.startsWith(".")) continue; // what the system hides
+    const name = file.name.toLowerCase();
+    const [kind] = endings.find(([, ends]) => ends.some((end) => name.endsWith(end))) ?? ["others"];
+    found[kind].push(file);
+  }
+  return found;
+}
+
+/** A few names in words: "a.txt", "a.txt, b.txt and 3 more". */
+export const someOf = (names, most = 3) =>
+  names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+
+/** @param suffixes endings of photos' names, in small letters with their dot */
+export function createOpening({ files, folder, drop }, store, api, { notices, transfer, suffixes }) {
   let queue = Promise.resolve();
 
   async function send(list) {
-    // A folder has more than photos; what the system hides is none.
-    const photos = list.filter((file) => !file.name.startsWith("."));
-    const styles = photos.filter((file) => /\.json$/i.test(file.name));
+    const { photos: wanted, styles, networks, others } = sortFiles(list, suffixes);
     if (styles.length) transfer.load(styles);
-    const wanted = photos.filter((file) => !styles.includes(file));
+    for (const { name } of networks) notices.failFile(name, `styles of your own are given at the start: modisp edit --style ${name}`);
+    if (others.length) notices.notify(`No photos, left out: ${someOf(others.map((file) => file.name))}.`);
     let shown = false; // the first that can be read is shown
     for (const [n, file] of wanted.entries()) {
       notices.say(`Opening ${file.name}${wanted.length > 1 ? ` (${n + 1} of ${wanted.length})` : ""} ...`);
@@ -42,7 +59,7 @@ export function createOpening({ files, folder, drop }, store, api, { notices, tr
       }
     }
     store.emit("opening", null);
-    notices.say(`${store.photos().length} photos are open`);
+    if (wanted.length) notices.say(`${store.photos().length} photos are open`);
   }
 
   /** Sends files after those that are on their way. */

@@ -12,7 +12,7 @@ export function createStyles(store, state) {
   const ranges = state.edits;
   const styles = state.styles.map((style) => style.name);
   const standard = state.default_style ?? (styles.includes("natural") ? "natural" : styles[0]);
-  const stages = STAGES.filter((name) => name !== "rgb_lut");
+  const stages = STAGES.filter((name) => name !== "rgb_lut" || state.styles.some((style) => style.has_lut));
 
   const entries = () => mixOf(store.settings(), styles, standard);
   const changed = (change) => withMix(store.settings(), entries().map(change), standard, ranges);
@@ -37,10 +37,11 @@ export function createStyles(store, state) {
 
   const rows = new Map(state.styles.map((style) => [style.name, makeRow(style)]));
 
-  function makeRow({ name, description }) {
+  function makeRow({ name, description, own }) {
     const neutral = name === standard ? 1 : 0;
     const alone = button({
-      text: name, class: "style-name", "aria-pressed": "false", tip: `${description || name}. Press: this style alone.`,
+      text: name, class: `style-name${own ? " own" : ""}`, "aria-pressed": "false",
+      tip: `${own ? `Your own style ${name}${description ? `: ${description}` : ""}` : description || name}. Press: this style alone.`,
       press: () => store.change(changed(only(name)), `Style ${name}`),
     });
     const weight = slider(
@@ -78,7 +79,7 @@ export function createStyles(store, state) {
     const used = mix.filter((entry) => entry.weight > 0 || Object.keys(entry.weights).length);
     for (const entry of mix) {
       const row = rows.get(entry.style);
-      if (!row) continue; // a parameter file of the person's own: kept, not shown
+      if (!row) continue;
       row.weight.set(entry.weight);
       row.parts.forEach(([stage, control]) => control.set(entry.weights[stage] ?? entry.weight, entry.weight));
       const single = used.length === 1 && used[0] === entry && entry.weight === 1 && !Object.keys(entry.weights).length;

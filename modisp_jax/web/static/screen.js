@@ -9,6 +9,7 @@ import { beforeSettings, withEdit } from "./settings.js";
  */
 export function createScreen({ store, api, ranges, view, stages, crop, histogram, light, line, notices, proxy }) {
   let holding = false; // whether the picture before editing is shown alone
+  let waits = false; // whether what is shown stands in for an exact frame that is being compiled
   let pressed = 0; // when the person last moved something
 
   // The browser knows when the hand moved; what happens later is our delay.
@@ -39,6 +40,8 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
     if (step.role !== "before") {
       const exact = step.quality === "exact" && frame.exact !== false;
       line.quality(exact ? "exact" : "live", ms);
+      line.waiting(frame.waiting ?? "");
+      waits = Boolean(frame.waiting);
       root.dataset.quality = exact ? "exact" : "live";
     }
     if (step.role === "stage") line.range(frame.range);
@@ -67,6 +70,7 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
   return {
     wish,
     stop: scheduler.stop,
+    waits: () => waits,
     hold(on) {
       if (on === holding || (on && !store.photo())) return;
       holding = on;

@@ -5,7 +5,11 @@ import { toggle } from "./controls.js";
 import { button, el, fill } from "./dom.js";
 import { GROUPS, changedGroups, withField, withGroups } from "./settings.js";
 
-export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, api, notices, look) {
+/** Bytes of a style file; the server takes no more. */
+const LARGEST_STYLE = 2 ** 18;
+
+/** @param given presets ({name, settings}) that the editor was started with */
+export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, api, notices, look, given = []) {
   let copied = null; // {settings, groups, name}
   const presets = []; // {name, settings}: of this session
 
@@ -98,10 +102,12 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
   async function load(files) {
     for (const file of files) {
       try {
+        if (file.size > LARGEST_STYLE) throw new Error("expected a style file, which is a small JSON, got a large file");
         const { settings, description } = await api.readStyle(await file.text());
         const preset = { name: description || file.name.replace(/\.json$/i, ""), settings };
         add(preset);
         if (store.photo()) apply(preset);
+        notices.notify(`Preset ${preset.name} ${store.photo() ? "applied" : "loaded"}; it is listed under Presets.`, { good: true });
       } catch (error) {
         notices.failFile(file.name, error.message);
       }
@@ -118,5 +124,6 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
     button({ text: "Load a style file ...", class: "wide", "data-name": "preset.load", tip: "Apply a style file (.json) to this photo.", press: () => fileInput.click() }),
     list,
   );
+  given.forEach(add);
   return { copy, paste, openDialog, load };
 }
