@@ -77,6 +77,34 @@ class Room(stand_in.Room):
         return {"gain": 1.5, "gtm": line, "gamma": line, "chroma_lut": grid.tolist()}
 
 
+FAINT = """() => {
+  const rgba = (text) => { const p = text.match(/[\\d.]+/g).map(Number); return [p[0], p[1], p[2], p[3] ?? 1]; };
+  const over = (a, b) => [0, 1, 2].map((k) => a[k] * a[3] + b[k] * (1 - a[3]));
+  function back(node) {
+    const layers = [];
+    for (let n = node; n && layers.at(-1)?.[3] !== 1; n = n.parentElement) {
+      layers.push(rgba(getComputedStyle(n).backgroundColor));
+    }
+    return layers.reduceRight((under, layer) => over(layer, under), [0, 0, 0]);
+  }
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, w, k) => sum + w * linear(c[k] / 255), 0);
+  const found = {count: 0, faint: []};
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+    const node = text.parentElement;
+    if (!text.data.trim() || !node.checkVisibility() || node.closest(":disabled, .unseen, noscript, option")) continue;
+    const under = back(node);
+    const [high, low] = [light(over(rgba(getComputedStyle(node).color), under)), light(under)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    found.count += 1;
+    if (ratio < 4.5) found.faint.push([text.data.trim(), ratio]);
+  }
+  return found;
+}"""
+"""Texts whose contrast with what lies under them is less than WCAG's AA asks for, 4.5 : 1; disabled ones need none."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
@@ -473,3 +501,48 @@ class TestByKeyboard:
                 break
         order = [place for k, place in enumerate(places) if k == 0 or place != places[k - 1]]
         assert order == ["bar", "stage", "side", "strip"]
+
+
+class TestLegibility:
+    def test_every_text_has_contrast(self, page):
+        page.locator("body").press("s")
+        page.wait_for_selector("#stage-chroma_lut", state="attached")
+        page.locator("body").press("b")
+        set_exposure(page, 1)
+        for keys, least in (("", 80), ("Control+e", 90), ("?", 120)):
+            if keys:
+                page.keyboard.press(keys)
+            found = page.evaluate(FAINT)
+            assert found["faint"] == []
+            assert found["count"] > least
+            page.keyboard.press("Escape")
+        page.locator("body").press("b")
+        page.locator("body").press("s")
+        settle(page)
+
+    @pytest.mark.parametrize(("width", "height"), [(1280, 720), (3840, 2160)])
+    def test_nothing_is_cut_off_or_scrolls_sideways(self, page, width, height):
+        """Buttons and labels have room for their texts; the page never scrolls."""
+        page.set_viewport_size({"width": width, "height": height})
+        settle(page)
+        script = """() => [...document.querySelectorAll("button, .slider > label, .select > label, h2, h3, .clips *")]
+          .filter((n) => n.checkVisibility() && !n.closest(".unseen, .thumb, .style-row")
+            && (n.scrollWidth > n.clientWidth + 1 || n.getBoundingClientRect().right > innerWidth))
+          .map((n) => n.textContent)"""
+        assert page.evaluate(script) == []
+        assert page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [
+            width,
+            height,
+        ]
+        font = page.evaluate("parseFloat(getComputedStyle(document.querySelector('.slider > label')).fontSize)")
+        assert font >= (13 if width == 1280 else 20)
+        page.set_viewport_size({"width": 1280, "height": 720})
+        settle(page)
+
+    def test_nothing_moves_by_itself_where_that_is_asked_for(self, page):
+        page.emulate_media(reduced_motion="reduce")
+        script = """[...document.querySelectorAll("*")].map((n) => getComputedStyle(n)).filter(
+          (s) => parseFloat(s.transitionDuration) > 0 || s.animationName !== "none").length"""
+        assert page.evaluate(script) == 0
+        page.emulate_media(reduced_motion="no-preference")
+        assert page.evaluate(script) > 0

@@ -52,9 +52,9 @@ export function slider(spec, { input, commit, reset, mark = () => null }) {
   function paint() {
     const share = (x) => (scale.to(x) - first) / (last - first);
     const [a, b] = [share(clamp(neutral ?? low, low, high)), share(clamp(value, low, high))];
-    // The middle of the thumb keeps half a thumb (7 pixels) off the ends.
-    range.style.setProperty("--from", `calc(7px + ${Math.min(a, b)} * (100% - 14px))`);
-    range.style.setProperty("--to", `calc(7px + ${Math.max(a, b)} * (100% - 14px))`);
+    // The middle of the thumb keeps half a thumb off the ends.
+    range.style.setProperty("--from", `calc(0.54rem + ${Math.min(a, b)} * (100% - 1.08rem))`);
+    range.style.setProperty("--to", `calc(0.54rem + ${Math.max(a, b)} * (100% - 1.08rem))`);
     range.setAttribute("aria-valuetext", write(value));
     element.classList.toggle("moved", neutral !== null && Math.abs(value - neutral) > grain / 2);
     if (document.activeElement !== number) number.value = write(value);

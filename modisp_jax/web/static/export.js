@@ -74,7 +74,7 @@ export function createExport(dialog, store, state, api, { notices }) {
     const isJpeg = format.value() === "jpg";
     const carries = isJpeg && embed.element.querySelector("input").checked;
     return {
-      format: format.value(), quality: order.quality, bits: isJpeg ? 8 : Number(bits.value()), embed_raw: carries,
+      format: format.value(), quality: order.quality, bits: isJpeg ? null : Number(bits.value()), embed_raw: carries,
       raw_codec: codec.value(), raw_quality: order.raw_quality,
     };
   }

@@ -54,7 +54,7 @@ async function start() {
   const holder = byId("stage");
   const quality = el("span", { class: "quality", "data-quality": "none", text: " " });
   const about = el("span", { class: "grow" });
-  const work = el("span", { class: "work", "data-name": "later" });
+  const work = el("span", { class: "work", "data-name": "later", "data-tip": "Programs are compiled while you rest. Sliders go first; what is compiled is kept for the next start." });
   const pixel = el("span", { class: "pixel" });
   fill(byId("line"), quality, about, work, pixel);
   let later = ""; // what is compiled while nobody waits
