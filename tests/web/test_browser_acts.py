@@ -509,9 +509,10 @@ class TestLegibility:
         page.wait_for_selector("#stage-chroma_lut", state="attached")
         page.locator("body").press("b")
         set_exposure(page, 1)
-        for keys, least in (("", 80), ("Control+e", 90), ("?", 120)):
+        for keys, dialog, least in (("", "body", 100), ("Control+e", "#export", 120), ("?", "#help", 180)):
             if keys:
-                page.keyboard.press(keys)
+                page.locator("body").press(keys)
+            page.locator(dialog).wait_for()
             found = page.evaluate(FAINT)
             assert found["faint"] == []
             assert found["count"] > least
