@@ -270,8 +270,10 @@ def _add_frames(app, editor):
         cancelled = (lambda: queue.is_overtaken(client, seq)) if quality == "exact" else None
 
         # What is not compiled yet is not compiled now, under somebody's finger: a quick frame comes in its place.
-        photo = await asyncio.to_thread(library.get, id)
-        waiting = editor.missing(photo, settings, view) if quality == "exact" else ""
+        waiting = ""
+        if quality == "exact":
+            photo = await asyncio.to_thread(library.get, id)
+            waiting = editor.missing(photo, settings, view)
 
         def work(room):
             try:

@@ -84,14 +84,14 @@ export function createView(holder, { changed, picked, readout }) {
   // A crop of older settings than the whole picture's would be a patch of another picture.
   const isFresh = ({ whole, part }) => !whole || part.order > whole.order || part.settings === whole.settings;
 
-  function drawPart({ bitmap, mask, view, size }, rect) {
+  function drawPart({ bitmap, mask, view, size, quality }, rect) {
     const crop = view.kind === "crop";
     const scale = crop ? (rect.scale * port.size[1]) / size[1] : 1;
     const box = crop
       ? [rect.x + view.left * scale, rect.y + view.top * scale, view.width * scale, view.height * scale]
       : [rect.x, rect.y, rect.width, rect.height];
     context.imageSmoothingEnabled = box[2] / bitmap.width < 2;
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = quality === "live" ? "low" : "high"; // what follows a slider is gone in a moment
     context.drawImage(bitmap, ...box);
     if (overlay && mask) context.drawImage(mask, ...box);
   }

@@ -48,8 +48,14 @@ export function slider(spec, { input, commit, reset, mark = () => null }) {
   let neutral = spec.neutral;
   let value = neutral;
   let marked = null;
+  let painted = "";
 
   function paint() {
+    // A drag sets every slider at each event; what stands there already is left alone, or the page is laid out anew.
+    const wanted = JSON.stringify([value, neutral]);
+    if (document.activeElement !== number && number.value !== write(value)) number.value = write(value);
+    if (wanted === painted) return;
+    painted = wanted;
     const share = (x) => (scale.to(x) - first) / (last - first);
     const [a, b] = [share(clamp(neutral ?? low, low, high)), share(clamp(value, low, high))];
     // The middle of the thumb keeps half a thumb off the ends.
@@ -57,7 +63,6 @@ export function slider(spec, { input, commit, reset, mark = () => null }) {
     range.style.setProperty("--to", `calc(0.54rem + ${Math.max(a, b)} * (100% - 1.08rem))`);
     range.setAttribute("aria-valuetext", write(value));
     element.classList.toggle("moved", neutral !== null && Math.abs(value - neutral) > grain / 2);
-    if (document.activeElement !== number) number.value = write(value);
   }
 
   function set(next, base = neutral) {

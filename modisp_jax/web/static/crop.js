@@ -103,7 +103,8 @@ export function createCrop(holder, view, store, ranges, { modeChanged }) {
     box.hidden = !active;
     const [height, width] = full();
     const pixels = [Math.round(rect[3] * width), Math.round(rect[2] * height)];
-    size.textContent = `${pixels[0]} x ${pixels[1]} pixels`;
+    const text = `${pixels[0]} x ${pixels[1]} pixels`;
+    if (size.textContent !== text) size.textContent = text;
     box.setAttribute("aria-label", `Crop of ${pixels[0]} by ${pixels[1]} pixels: arrow keys move it`);
     if (!active) return;
     const area = view.rect();
