@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser import CHROMIUM, FLAGS
+from tests.browser import CHROMIUM
 
 PATIENCE = 120_000
 """Milliseconds that a state is waited for; the machine may have much else to do."""
@@ -19,23 +19,16 @@ needs_browser = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def chromium(**options):
-    """A page of a new browser; ``page.faults`` lists errors of the console and requests that left this machine."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = [flag for flag in FLAGS if flag != "--headless"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        try:
-            page = browser.new_page(accept_downloads=True, **options)
-            page.set_default_timeout(PATIENCE)
-            page.faults = []
-            page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
-            page.on("pageerror", lambda error: page.faults.append(str(error)))
-            page.on("request", lambda request: is_here(request.url) or page.faults.append(request.url))
-            yield page
-        finally:
-            browser.close()
+def page_of(browser, **options):
+    """A new page; ``page.faults`` lists errors of the console and requests that left this machine."""
+    with browser.new_context(accept_downloads=True, **options) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.faults = []
+        page.on("console", lambda message: message.type == "error" and page.faults.append(message.text))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("request", lambda request: is_here(request.url) or page.faults.append(request.url))
+        yield page
 
 
 def is_here(address):

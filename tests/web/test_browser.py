@@ -17,7 +17,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from modisp_jax.io.synthetic import write_synthetic_dng
-from tests.web.browsing import chromium, needs_browser, settle, shown_pixels
+from tests.web.browsing import needs_browser, page_of, settle, shown_pixels
 
 pytestmark = needs_browser
 
@@ -66,22 +66,22 @@ def editing(photos, output, programs):
     assert code == 0
 
 
-# For the whole session: a worker that gets tests of this module twice starts the server once, and what one worker's
+# For the whole package: a worker that gets tests of this module twice starts the server once, and what one worker's
 # server has compiled the other's finds.
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("editor")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def programs(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "editor-programs"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(folder, programs):
     photos = [
         write_synthetic_dng(folder / "lake.dng", size=(96, 128)),
@@ -91,9 +91,9 @@ def address(folder, programs):
         yield address
 
 
-@pytest.fixture(scope="session")
-def browser_page(address):
-    with chromium(viewport={"width": 1280, "height": 720}) as page:
+@pytest.fixture(scope="package")
+def browser_page(browser, address):
+    with page_of(browser, viewport={"width": 1280, "height": 720}) as page:
         page.goto(address)
         yield page
 

@@ -23,7 +23,7 @@ from modisp_jax.io.resize import resize_area
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.style_file import StyleFile, write_style_file
 from tests.web import serving as stand_in
-from tests.web.browsing import PATIENCE, chromium, needs_browser, pixels_of, settle, shown_pixels
+from tests.web.browsing import PATIENCE, needs_browser, page_of, pixels_of, settle, shown_pixels
 from tests.web.serving import serving
 
 pytestmark = needs_browser
@@ -147,9 +147,9 @@ def served(folder):
 
 
 @pytest.fixture(scope="module")
-def browser_page(served):
+def browser_page(browser, served):
     client, _ = served
-    with chromium(viewport={"width": 1280, "height": 720}) as page:
+    with page_of(browser, viewport={"width": 1280, "height": 720}) as page:
         page.goto(f"http://127.0.0.1:{client.port}/?token={client.token}")
         yield page
 

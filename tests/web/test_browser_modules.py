@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from modisp_jax.web.files import STATIC
-from tests.web.browsing import chromium, needs_browser
+from tests.web.browsing import needs_browser, page_of
 
 pytestmark = needs_browser
 
@@ -20,7 +20,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(browser, tmp_path_factory):
     """An empty page of a server that has the modules under /."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "empty.html").write_text("<!doctype html><title>empty</title><link rel=icon href=data:,>")
@@ -28,7 +28,7 @@ def page(tmp_path_factory):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        with chromium() as page:
+        with page_of(browser) as page:
             page.goto(f"http://127.0.0.1:{server.server_port}/empty.html")
             yield page
             assert page.faults == []
