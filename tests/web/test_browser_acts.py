@@ -237,9 +237,8 @@ class TestOpening:
 
     def test_parameter_files_are_for_the_start(self, page, folder):
         drop(page, folder / "faded.safetensors")
-        notice = page.locator(".notice")
+        notice = page.locator(".notice", has_text="modisp edit --style faded.safetensors")
         notice.wait_for()
-        assert "modisp edit --style faded.safetensors" in notice.inner_text()
         notice.get_by_role("button").click()
         assert len(names(page)) == 2
 
@@ -457,6 +456,22 @@ class TestExport:
             editor.before.clear()
         dialog.get_by_text("Cancelled: 1 of 2 exported.").wait_for()
         assert [path.name for path in (folder / "out").glob("*.tif")] == ["apple.tif"]
+        page.keyboard.press("Escape")
+
+    def test_one_that_waits_for_another_is_not_done(self, page, served):
+        client, editor = served
+        working, go_on = threading.Event(), threading.Event()
+        editor.before.append(lambda job: working.set() or go_on.wait(60))
+        try:
+            first = client.json("GET", "/api/state")["photos"][1]["id"]
+            client.json("POST", "/api/export", {"photos": [{"id": first}], "format": "tiff"})
+            assert working.wait(60)
+            dialog = self.export(page, "this", Format="tiff")
+            dialog.get_by_text("0 of 1 done").wait_for()
+        finally:
+            go_on.set()
+            editor.before.clear()
+        dialog.get_by_text("Done: 1 of 1 exported.").wait_for()
         page.keyboard.press("Escape")
 
 

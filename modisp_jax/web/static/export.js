@@ -115,7 +115,7 @@ export function createExport(dialog, store, state, api, { notices }) {
       list(id, report);
       const { done, total, current } = report;
       bar.value = total ? done / total : 0;
-      if (report.state !== "running") {
+      if (report.state !== "running" && report.state !== "waiting") {
         const words = report.state === "cancelled" ? "Cancelled" : "Done";
         const failed = report.failed.length ? `, ${report.failed.length} failed` : "";
         doing.textContent = `${words}: ${report.files.length} of ${total} exported${failed}.`;
