@@ -69,6 +69,69 @@ class PhotofinishConfig:
         _check(self.grid_input in GRID_INPUTS, f"grid_input: expected one of {GRID_INPUTS}, got {self.grid_input!r}")
 
 
+@dataclasses.dataclass(frozen=True)
+class ParamISPConfig:
+    """Shape and reading of ParamISP's networks (arXiv 2312.13313).
+
+    The defaults are the paper's reading. Where the released code does otherwise a field says so; ``RELEASED_PARAMISP``
+    has all of the code's. Fields from ``mask_start`` on do not show in the parameters' shapes: a file's card has them.
+    """
+
+    width: int = 64
+    """Channels of LocalNet and GlobalNet."""
+    embedding: int = 64
+    """Length of what ParamNet makes of the exposure data."""
+    blocks: int = 2
+    """Blocks of LocalNet at each of its five places."""
+    stages: int = 4
+    """Stages of GlobalNet, each a quadratic and a curve."""
+    steered: bool = True
+    """Whether there is a ParamNet; without one the networks see pixels alone."""
+    equalized: bool = True
+    """Whether ParamNet sees 15 functions of each parameter, or only the parameter divided by its usual largest."""
+    color_metadata: bool = False
+    """Whether ParamNet also sees white balance and colour matrix. Code: yes."""
+    camera_id: bool = False
+    """Whether ParamNet has a layer for a camera's number, which it multiplies by 0. Code: yes."""
+    mask_start: float = 0.9
+    """Value at which the over-exposure mask begins to rise; it is 1 at 1. Code: .95."""
+    shared_mask: bool = False
+    """Whether the second network sees the mask of the first one's input rather than its own. Code: yes."""
+    histograms: tuple[int, ...] = (28,)
+    """Bins of the soft histograms, 28 in all. Code: three histograms of 4, 8 and 16."""
+    unit_sinusoids: bool = True
+    """Whether sines and cosines of the exposure data are brought to [0, 1]. Code: no."""
+    residual: bool = False
+    """Whether a stage's quadratic is added to its input rather than taken for it. Code: yes."""
+    bounded: bool = False
+    """Whether GlobalNet's coefficients and its embedding pass ELUs. Code: yes."""
+    clip_balanced: bool = False
+    """Whether raw values are clipped to [0, 1] between white balance and colour matrix. Code: yes."""
+
+    def __post_init__(self):
+        for name, low, high in (("width", 2, 512), ("embedding", 1, 512), ("blocks", 0, 16), ("stages", 0, 16)):
+            value = getattr(self, name)
+            _check(low <= value <= high, f"{name}: expected {low} to {high}, got {value}")
+        _check(self.width % 2 == 0, f"width: expected an even number, got {self.width}")
+        _check(0.0 <= self.mask_start < 1.0, f"mask_start: expected a value in [0, 1), got {self.mask_start}")
+        bins = self.histograms
+        is_bins = bool(bins) and min(bins) >= 2 and sum(bins) == 28
+        _check(is_bins, f"histograms: expected numbers of bins, at least 2 each and 28 in all, got {bins}")
+
+
+RELEASED_PARAMISP = ParamISPConfig(
+    color_metadata=True,
+    camera_id=True,
+    mask_start=0.95,
+    shared_mask=True,
+    histograms=(4, 8, 16),
+    unit_sinusoids=False,
+    residual=True,
+    bounded=True,
+    clip_balanced=True,
+)
+"""The released code's reading: 710,973 parameters. The paper's has 708,285."""
+
 AWB_NETWORKS = ("cross_camera", "camera_specific", "preference")
 """The networks of automatic white balance, by their names in ``params["awb"]``."""
 
@@ -88,6 +151,10 @@ class PipelineConfig:
     """Networks of automatic white balance, of :data:`AWB_NETWORKS` and in that order. Rendering does not use them."""
     io: tuple[str, ...] = ()
     """Networks of files, of :data:`IO_NETWORKS` and in that order. Rendering does not use them."""
+    inverse_isp: ParamISPConfig | None = None
+    """ParamISP from sRGB to raw. Rendering does not use it."""
+    forward_isp: ParamISPConfig | None = None
+    """ParamISP from raw to sRGB. Rendering does not use it."""
 
     def __post_init__(self):
         for name, known in (("awb", AWB_NETWORKS), ("io", IO_NETWORKS)):

@@ -2,9 +2,9 @@
 
 A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
 "chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}, "io":
-{"raw_adapter", "cie_xyz"}}``. Any of the five may be missing, and of ``awb`` and ``io`` any network; rendering needs
-``photofinish`` and leaves the others out. Its configuration is read off its keys and shapes, so a parameter set needs
-no companion.
+{"raw_adapter", "cie_xyz"}, "inverse_isp": ..., "forward_isp": ...}``. Any of them may be missing, and of ``awb`` and
+``io`` any network; rendering needs ``photofinish`` and leaves the others out. Its configuration is read off its keys
+and shapes, so a parameter set needs no companion; what does not show there of ParamISP's is in its file's card.
 """
 
 import functools
@@ -23,7 +23,7 @@ from modisp_jax.config import (
     PhotofinishConfig,
     PipelineConfig,
 )
-from modisp_jax.nets import linearize, raw_adapter, white_balance
+from modisp_jax.nets import linearize, paramisp, raw_adapter, white_balance
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.tree import flatten, unflatten
@@ -56,7 +56,8 @@ def init_params(key, config=None):
       The nested dict of arrays that ``render`` takes. Gain 1, tone curves, LUTs and restoration networks the
       identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
       cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
-      The raw adapter changes nothing; the CIE XYZ net squares and converts.
+      The raw adapter changes nothing; the CIE XYZ net squares and converts; ParamISP's two render plainly, with gamma
+      2.2, and take plain renderings back.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -67,10 +68,13 @@ def init_params(key, config=None):
     } | {f"awb/{name}": value for name, value in white_balance.NEUTRAL.items()}
     for name, network in IO_MODULES.items():
         neutral |= {f"io/{name}/{place}": value for place, value in network.NEUTRAL.items()}
+    at_zero = set(STARTS_AT_ZERO)
+    for name, exponent in paramisp.EXPONENTS.items():
+        if (isp := getattr(config, name)) is not None:
+            neutral |= {f"{name}/{place}": value for place, value in paramisp.neutral(isp, exponent).items()}
+            at_zero |= {f"{name}/{layer}" for layer in paramisp.starts_at_zero(isp)}
     # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
-    random = [
-        name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in STARTS_AT_ZERO
-    ]
+    random = [name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in at_zero]
     sizes = [int(np.prod(shapes[name])) for name in random]
     draws = np.split(np.asarray(jax.random.normal(key, (sum(sizes),))), np.cumsum(sizes)[:-1])
     draws = dict(zip(random, draws, strict=True))
@@ -108,6 +112,9 @@ def _abstract_init(config):
         params["awb"] = {name: white_balance.INIT[name]() for name in config.awb}
     if config.io:
         params["io"] = {name: IO_MODULES[name].init() for name in config.io}
+    for name in paramisp.EXPONENTS:
+        if getattr(config, name) is not None:
+            params[name] = paramisp.init(getattr(config, name))
     return params
 
 
@@ -119,6 +126,7 @@ def config_of(params):
         "enhance": nafnet_config,
         "awb": functools.partial(_networks_of, "awb", AWB_NETWORKS),
         "io": functools.partial(_networks_of, "io", IO_NETWORKS),
+        **dict.fromkeys(paramisp.EXPONENTS, paramisp.config_of),
     }
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")

@@ -95,6 +95,11 @@ def pad_reflect(x, before, after=None):
     return x
 
 
+def pad_edge(x, size):
+    """Repeats the outer pixels of [H, W, C] ``size`` times beyond the border."""
+    return jnp.pad(x, ((size, size), (size, size), (0, 0)), mode="edge")
+
+
 def reflect_index(n, before, after):
     """Source index [before + n + after] of each sample of an axis of ``n`` padded by reflection."""
     i = np.arange(-before, n + after)

@@ -12,11 +12,13 @@ from typing import Annotated
 import tyro
 
 from train import denoise, enhance, photofinish
+from train.paramisp import task as paramisp
 
 TASKS = {
     denoise.DenoiseExperiment: denoise.task,
     photofinish.PhotofinishExperiment: photofinish.task,
     enhance.EnhanceExperiment: enhance.task,
+    paramisp.ParamISPExperiment: paramisp.task,
 }
 """What makes the task of an experiment, by the experiment's type."""
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.resample import mean_pool, pad_reflect, resize_bilinear
+from modisp_jax.resample import mean_pool, pad_edge, pad_reflect, resize_bilinear
 
 PRECISION = jax.lax.Precision.HIGHEST
 """Products in full float32; on TPU and recent GPUs the default rounds them to 8 or 10 bits."""
@@ -42,11 +42,11 @@ def resize_to(x, size):
 
 
 class Conv(nn.Module):
-    """3x3 (or ``size``) convolution with bias; the border is mirrored, or zero where ``zero_pad``."""
+    """3x3 (or ``size``) convolution with bias. Beyond the border is the ``mirror`` image, ``zero`` or the ``edge``."""
 
     features: int
     size: int = 3
-    zero_pad: bool = False
+    border: str = "mirror"
     use_bias: bool = True
 
     @nn.compact
@@ -56,11 +56,12 @@ class Conv(nn.Module):
         radius = self.size // 2
         if self.size == 1:
             y = jnp.matmul(x, kernel[0, 0], precision=PRECISION)
-        elif self.zero_pad:
+        elif self.border == "zero":
             y = convolve(x, kernel)
         else:
+            padded = pad_reflect(x, radius) if self.border == "mirror" else pad_edge(x, radius)
             # Padded, convolved at equal size and cropped: XLA's CPU convolution is five times slower without padding.
-            y = convolve(pad_reflect(x, radius), kernel)[radius:-radius, radius:-radius]
+            y = convolve(padded, kernel)[radius:-radius, radius:-radius]
         if self.use_bias:
             y = y + self.param("bias", zeros, (self.features,))
         return y

@@ -25,8 +25,8 @@ class LocalNet(nn.Module):
     @nn.compact
     def __call__(self, x):
         for i in range(7):
-            x = leaky_relu(Conv(24, zero_pad=True, name=f"conv{i}")(x))
-        return LOCAL_RANGE * jnp.tanh(Conv(3, zero_pad=True, name="conv7")(x))
+            x = leaky_relu(Conv(24, border="zero", name=f"conv{i}")(x))
+        return LOCAL_RANGE * jnp.tanh(Conv(3, border="zero", name="conv7")(x))
 
 
 class GlobalNet(nn.Module):
@@ -35,7 +35,7 @@ class GlobalNet(nn.Module):
     @nn.compact
     def __call__(self, x):
         for i in range(4):
-            x = nn.max_pool(leaky_relu(Conv(24, zero_pad=True, name=f"conv{i}")(x)), (2, 2), (2, 2))
+            x = nn.max_pool(leaky_relu(Conv(24, border="zero", name=f"conv{i}")(x)), (2, 2), (2, 2))
         x = x.transpose(2, 0, 1).reshape(-1)  # channel-first, as the checkpoint was trained
         x = leaky_relu(Linear(512, name="linear1")(x))
         x = leaky_relu(Linear(256, name="linear2")(x))

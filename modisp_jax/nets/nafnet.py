@@ -74,7 +74,7 @@ class NAFNet(nn.Module):
         h, w = image.shape[:2]
         step = 2**config.levels
         padded = jnp.pad(image, ((0, -h % step), (0, -w % step), (0, 0)))
-        x = Conv(config.width, zero_pad=True, name="in_conv")(padded)
+        x = Conv(config.width, border="zero", name="in_conv")(padded)
         skips = []
         for level, count in enumerate(config.encoder_blocks):
             for block in range(count):
@@ -87,7 +87,7 @@ class NAFNet(nn.Module):
             x = Up(name=f"up{level}")(x) + skips.pop()
             for block in range(count):
                 x = NAFBlock(name=f"decoder{level}_block{block}")(x)
-        residual = Conv(3, zero_pad=True, name="out_conv")(x)
+        residual = Conv(3, border="zero", name="out_conv")(x)
         return (padded + residual)[:h, :w]
 
 

@@ -158,7 +158,7 @@ class _LuminanceNet(nn.Module):
     def __call__(self, y):
         x = leaky_relu(GroupNorm(2, name="norm")(Conv(8, name="conv1")(y)))
         x = pool_to(MBConv(name="mbconv")(CoordinateAttention(2, name="attention")(x)), 8)
-        x = leaky_relu(Conv(8, zero_pad=True, name="conv2")(x)).mean(axis=(0, 1))
+        x = leaky_relu(Conv(8, border="zero", name="conv2")(x)).mean(axis=(0, 1))
         return jax.nn.sigmoid(Linear(28, name="head")(x))
 
 

@@ -45,7 +45,7 @@ class _CurveFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        x = BatchNorm(name="norm")(Conv(12, zero_pad=True, name="conv")(x)[::2, ::2])
+        x = BatchNorm(name="norm")(Conv(12, border="zero", name="conv")(x)[::2, ::2])
         return jax.nn.gelu(x, approximate=False)
 
 

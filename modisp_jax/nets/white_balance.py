@@ -33,7 +33,7 @@ def _instance_norm(x):
 def _conv_repeated(features, name, x):
     """3x3 convolution of an image whose border is repeated."""
     padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    return Conv(features, zero_pad=True, name=name)(padded)[1:-1, 1:-1]
+    return Conv(features, border="zero", name=name)(padded)[1:-1, 1:-1]
 
 
 class _Stage(nn.Module):
@@ -117,7 +117,7 @@ class CameraSpecificNet(nn.Module):
     def __call__(self, histograms, capture):
         x = histograms
         for i, features in enumerate((8, 8, 16)):
-            x = jax.nn.elu(Conv(features, zero_pad=True, name=f"conv{i + 1}")(x))
+            x = jax.nn.elu(Conv(features, border="zero", name=f"conv{i + 1}")(x))
         seen = Linear(16, name="seen")(x.mean(axis=(0, 1)))
         x = Linear(32, name="linear1")(jnp.concatenate([seen, Linear(16, name="capture")(capture)]))
         x = jax.nn.elu(BatchNorm(name="norm")(x))

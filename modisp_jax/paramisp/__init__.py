@@ -1,0 +1,1 @@
+"""ParamISP: forward and inverse ISPs steered by exposure data, and what can be done with them."""

@@ -1,0 +1,1 @@
+"""Training of ParamISP: imaginary cameras, folders of pairs, the task of each network and of both, evaluation."""

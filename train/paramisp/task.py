@@ -1,0 +1,226 @@
+"""Training of ParamISP: one direction on several cameras or on one, or both directions with the cycle."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from modisp_jax.checkpoints import load_params
+from modisp_jax.config import ParamISPConfig, PipelineConfig
+from modisp_jax.numerics import clip01
+from modisp_jax.paramisp.capture import from_array
+from modisp_jax.paramisp.isp import draw_kept, forward_isp, inverse_isp
+from modisp_jax.params import init_params
+from modisp_jax.sheet import draw_columns
+from train.augment import RandomZoomCrop
+from train.cameras import cameras_of
+from train.data import VALIDATION_SEED, PhotoFolder, make_loader
+from train.loop import LoopConfig, Task
+from train.optim import OptimizerConfig
+from train.paramisp import cameras as imaginary
+from train.paramisp.pairs import dequantized, draw_pair, middle_of
+from train.provenance import provenance
+
+SMALL = ParamISPConfig(width=16, embedding=32)
+"""What two cores can train, and render 12 megapixels with."""
+
+RIM = 2
+"""Pixels at the border that neither losses nor figures count, as published."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ParamISPExperiment:
+    """One network or both, on imaginary cameras or on pairs of a real one."""
+
+    name: str = "paramisp"
+    """Of the weights."""
+    networks: tuple[str, ...] = ("inverse_isp",)
+    """What is trained: ``inverse_isp``, ``forward_isp``, or both, in that order, jointly."""
+    config: ParamISPConfig = SMALL
+    """Of the networks."""
+    photos: Path = Path("../shared/data/photos/train")
+    """Ordinary photos, which the imaginary cameras take again."""
+    val_photos: Path = Path("../shared/data/photos/val")
+    """Ordinary photos to validate on."""
+    tables: Path | None = Path("../shared/data/tables")
+    """Folder with color_matrices_d65.tsv and noise_profiles.tsv, for the sensors; None has made-up ones."""
+    cameras: tuple[int, ...] = tuple(range(imaginary.COUNT))
+    """Imaginary cameras to train on: all for pre-training, one for fine-tuning."""
+    start: tuple[Path, ...] = ()
+    """Weights to start from, a file for each network or one for both; none: untrained."""
+    crop: int = 96
+    """Side of the patches in pixels, a multiple of 4 from 88 on."""
+    zoom: tuple[float, float] = (1.0, 2.0)
+    """Range of enlargement of the photos."""
+    dropout: float = 0.2
+    """Probability that a parameter is hidden from ParamNet, each by itself. Released code: none."""
+    dequantize: bool = True
+    """Hide the steps of both pictures under noise of .4 of a step."""
+    cycle: float = 1.0
+    """Weight of what comes back against what comes out, where both networks are trained. Released code: 2."""
+    val_size: int = 256
+    """Largest side of the middles of validation photos."""
+    loop: LoopConfig = LoopConfig(steps=1000, batch=8, validate_every=250, log_every=20)
+    """Length and rhythm."""
+    optim: OptimizerConfig = OptimizerConfig(learning_rate=2e-3, warmup=20, clip_norm=1.0, ema=0.99, beta2=0.99)
+    """Optimiser. Paper: AdamW at 2e-4 for hundreds of epochs."""
+    rules: tuple[tuple[str, float], ...] = (("", 1.0),)
+    """Factors on the learning rate, by regex."""
+
+    def __post_init__(self):
+        if self.networks not in (("inverse_isp",), ("forward_isp",), ("inverse_isp", "forward_isp")):
+            raise ValueError(f"networks: expected inverse_isp, forward_isp, or both in that order, got {self.networks}")
+        if not self.cameras or not set(self.cameras) <= set(range(imaginary.COUNT)):
+            raise ValueError(f"cameras: expected some of 0 to {imaginary.COUNT - 1}, got {self.cameras}")
+        if not 0.0 <= self.dropout <= 1.0:
+            raise ValueError(f"dropout: expected a probability, got {self.dropout}")
+
+
+def task(experiment):
+    """The :class:`train.loop.Task` of an experiment."""
+    sensors = cameras_of(experiment.tables)
+    photos = PhotoFolder(experiment.photos)
+    validation = Validation(experiment, sensors)
+
+    def init(key):
+        loaded = {}
+        for path in experiment.start:
+            loaded |= load_params(str(path))
+        networks = {name: experiment.config for name in experiment.networks}
+        fresh = init_params(key, PipelineConfig(None, None, None, **networks))
+        return {name: loaded.get(name, fresh[name]) for name in experiment.networks}
+
+    def loss(params, context, batch, keys, progress):
+        del progress
+
+        def one(srgb, key):
+            pair_key, noise_key, kept_key = jax.random.split(key, 3)
+            pair = draw_pair(pair_key, srgb.astype(jnp.float32) / 255.0, context, experiment.cameras)
+            inputs = dequantized(noise_key, pair) if experiment.dequantize else pair
+            kept = draw_kept(kept_key, experiment.dropout)
+            return errors(params, inputs, pair, experiment.config, kept)
+
+        terms = {name: values.mean() for name, values in jax.vmap(one)(batch["srgb"], keys).items()}
+        return sum(terms[name] * (experiment.cycle if name == "cycle" else 1.0) for name in terms), terms
+
+    def loader(batch, seed, shard):
+        transforms = (RandomZoomCrop(experiment.crop, experiment.zoom),)
+        return make_loader(photos, batch=batch, seed=seed, transforms=transforms, shard=shard)
+
+    return Task(
+        init=init,
+        context=sensors,
+        loss=loss,
+        loader=loader,
+        arrays=("srgb",),
+        validate=validation.numbers,
+        sheet=validation.sheet,
+        rules=experiment.rules,
+        card={
+            "name": experiment.name,
+            "what": f"ParamISP, {' and '.join(experiment.networks)}, imaginary cameras {experiment.cameras}",
+            "paramisp": dataclasses.asdict(experiment.config),
+            "uses": provenance(**{f"start{i}": path for i, path in enumerate(experiment.start)}),
+            "data": f"photos taken again by imaginary cameras ({len(photos)} photos)",
+        },
+    )
+
+
+def run(params, pair, config, kept=None):
+    """What the networks of ``params`` make of a pair: dict of ``inverse`` [H, W], ``forward``, ``cycle`` [H, W, 3].
+
+    With both networks, ``inverse`` and what ``cycle`` makes of it; none is clipped.
+    """
+    capture = from_array(pair.capture)
+    rest = pair.illuminant, pair.ccm, capture
+    if "inverse_isp" not in params:
+        return {"forward": forward_isp(params["forward_isp"], pair.mosaic, *rest, config=config, kept=kept)}
+    found = {"inverse": inverse_isp(params["inverse_isp"], pair.srgb, *rest, config=config, kept=kept)}
+    if "forward_isp" in params:
+        found["cycle"] = forward_isp(params["forward_isp"], found["inverse"], *rest, config=config, kept=kept)
+    return found
+
+
+def targets_of(pair):
+    """What :func:`run` should have made of a pair."""
+    return {"inverse": pair.mosaic, "forward": pair.srgb, "cycle": pair.srgb}
+
+
+def inside(image):
+    """The image without its rim."""
+    return image[RIM:-RIM, RIM:-RIM]
+
+
+def errors(params, inputs, pair, config, kept=None):
+    """Mean absolute errors of a pair, by what is made of it; outputs are not clipped. Facts 1.9."""
+    targets = targets_of(pair)
+    found = run(params, inputs, config, kept)
+    return {name: jnp.abs(inside(image) - inside(targets[name])).mean() for name, image in found.items()}
+
+
+class Validation:
+    """The middles of the validation photos, each taken by every camera of the experiment, with seeds of their own."""
+
+    def __init__(self, experiment, sensors):
+        photos = PhotoFolder(experiment.val_photos)
+        self.config = experiment.config
+        make = jax.jit(functools.partial(draw_pair, cameras=sensors, which=experiment.cameras))
+        keys = jax.random.split(jax.random.key(VALIDATION_SEED), len(photos))
+        middles = [middle_of(photos[i]["srgb"], experiment.val_size) for i in range(len(photos))]
+        self.pairs = [make(key, photo) for key, photo in zip(keys, middles, strict=True)]
+        self.run = jax.jit(functools.partial(run, config=self.config))
+
+    def numbers(self, params):
+        """Mean PSNR in dB by what is made, the least, and their mean over what is made (``score``)."""
+        rows = [scores(self.run(params, pair), pair) for pair in self.pairs]
+        found = {}
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            found |= {name: np.mean(values), f"{name}_least": np.min(values)}
+        return {"score": np.mean([found[name] for name in rows[0]]), **found}
+
+    def sheet(self, params):
+        """Some photos: the camera's picture, what was made of it or of its raw, and ten times the difference."""
+        rows = []
+        for pair in self.pairs[:6]:
+            target = targets_of(pair)
+            for name, image in self.run(params, pair).items():
+                shown = [
+                    np.asarray(pair.srgb),
+                    *(show(x) for x in (image, target[name])),
+                    show(error(image, target[name])),
+                ]
+                rows.append(shown)
+        return draw_columns(rows, ["picture", "output", "target", "10 x error"], height=192)
+
+
+def scores(found, pair):
+    """PSNR in dB of outputs, clipped and without the rim, by name."""
+    targets = targets_of(pair)
+    return {
+        name: float(
+            -10
+            * np.log10(
+                np.mean(np.square(inside(np.clip(np.asarray(image), 0, 1) - np.clip(targets[name], 0, 1)))) + 1e-12
+            )
+        )
+        for name, image in found.items()
+    }
+
+
+def error(image, target):
+    """Ten times the absolute difference."""
+    return 10.0 * jnp.abs(clip01(image) - clip01(target))
+
+
+def show(image):
+    """A mosaic as grey, by means of 2x2 and a square root; a picture as it is."""
+    image = np.clip(np.asarray(image), 0, 1)
+    if image.ndim == 3:
+        return image
+    h, w = image.shape
+    grey = np.sqrt(image.reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3)))
+    return np.repeat(np.repeat(np.repeat(grey[..., None], 3, -1), 2, 0), 2, 1)
