@@ -41,6 +41,9 @@ STYLES = ("natural", "vivid", "warm", "moody", "mono")
 BUILT_IN = ("default", *SIZES, "neutral")
 """Names of parameter sets. ``neutral`` is untrained: the plain, correct rendering, without restoration."""
 
+PARAMISP = "paramisp"
+"""Name of the set of ParamISP's networks that ships; it renders nothing by itself."""
+
 
 def save_params(path, params, card=None):
     """Writes a parameter set, whole or not at all.
@@ -83,7 +86,8 @@ def load_params(source="default", *, style=None):
     Args:
       source: path of a file that :func:`save_params` wrote, or the name of a built-in set: ``"lite"`` or ``"base"``,
         that denoiser with the style natural; ``"default"``, the lite one, or, in an installation without weights,
-        what it has, else ``"neutral"``; ``"neutral"``, untrained and without restoration.
+        what it has, else ``"neutral"``; ``"neutral"``, untrained and without restoration; ``"paramisp"``, ParamISP's
+        two networks (:mod:`modisp_jax.paramisp`).
       style: name of a style (see :func:`list_styles`), ``"neutral"`` or a path; its photofinishing and enhancement
         replace those of ``source``. Or a mix of them: ``"vivid=0.7:chroma=0.2,mono=0.3"``, or a style file (.json, see
         :mod:`modisp_jax.style_file`; its edits are the caller's to apply). The enhancement is then the heaviest
@@ -111,7 +115,7 @@ def list_styles():
     Returns:
       Dict from a style's name to its description in a few words, the default first.
     """
-    found = {name: _shipped(f"style-{name}") for name in STYLES}
+    found = {name: shipped(f"style-{name}") for name in STYLES}
     return {name: read_card(path).get("what", "") for name, path in found.items() if path.is_file()}
 
 
@@ -149,12 +153,14 @@ def _load_set(source):
     """The parameter set of a built-in name or a file."""
     if source == "neutral":
         return _neutral()
+    if source == PARAMISP:
+        return _load_shipped(PARAMISP)
     if source not in BUILT_IN:
         return _load_file(source, f"expected a parameter file or the name of a built-in set ({', '.join(BUILT_IN)})")
     params = {}
-    if source != "default" or _shipped(f"denoise-{SIZES[0]}").is_file():
+    if source != "default" or shipped(f"denoise-{SIZES[0]}").is_file():
         params = _load_shipped(f"denoise-{SIZES[0] if source == 'default' else source}")
-    has_style = _shipped(f"style-{STYLES[0]}").is_file()
+    has_style = shipped(f"style-{STYLES[0]}").is_file()
     return params | (_load_style(STYLES[0]) if has_style else _neutral())
 
 
@@ -173,12 +179,13 @@ def _neutral():
     return init_params(jax.random.key(0), PipelineConfig(denoise=None, enhance=None))
 
 
-def _shipped(name):
+def shipped(name):
+    """Path of a file of weights that ships, by its name."""
     return WEIGHTS / f"{name}.safetensors"
 
 
 def _load_shipped(name):
-    return _load_file(_shipped(name), "expected weights that come with modisp_jax, but this installation lacks them")
+    return _load_file(shipped(name), "expected weights that come with modisp_jax, but this installation lacks them")
 
 
 def _load_file(path, wanted):

@@ -74,7 +74,7 @@ class ParamISPConfig:
     """Shape and reading of ParamISP's networks (arXiv 2312.13313).
 
     The defaults are the paper's reading. Where the released code does otherwise a field says so; ``RELEASED_PARAMISP``
-    has all of the code's. Fields from ``mask_start`` on do not show in the parameters' shapes: a file's card has them.
+    has all of the code's. Those of ``PARAMISP_READINGS`` do not show in the parameters' shapes: a file's card has them.
     """
 
     width: int = 64
@@ -118,6 +118,17 @@ class ParamISPConfig:
         is_bins = bool(bins) and min(bins) >= 2 and sum(bins) == 28
         _check(is_bins, f"histograms: expected numbers of bins, at least 2 each and 28 in all, got {bins}")
 
+
+PARAMISP_READINGS = (
+    "mask_start",
+    "shared_mask",
+    "histograms",
+    "unit_sinusoids",
+    "residual",
+    "bounded",
+    "clip_balanced",
+)
+"""Fields of :class:`ParamISPConfig` that parameters alone do not tell."""
 
 RELEASED_PARAMISP = ParamISPConfig(
     color_metadata=True,

@@ -42,6 +42,7 @@ ROOMS = (
         "vgg_file",
         "white_balance",
     ),
+    ("paramisp_file",),
     ("linearization",),
     ("modisp_jax",),
     ("save_stages", "describe", "sheet", "compile_cache", "bench", "interrupt"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modisp_jax.checkpoints import load_params, save_params
-from modisp_jax.config import RELEASED_PARAMISP, ParamISPConfig, PipelineConfig
+from modisp_jax.config import PARAMISP_READINGS, RELEASED_PARAMISP, ParamISPConfig, PipelineConfig
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.nets import paramisp as nets
 from modisp_jax.paramisp import canonet
@@ -112,12 +112,9 @@ def test_a_file_brings_its_shape_back(tmp_path):
         save_params(tmp_path / "isp.safetensors", params)
         loaded = load_params(str(tmp_path / "isp.safetensors"))
         found = config_of(loaded).inverse_isp
-        readings = {name: getattr(config, name) for name in READINGS}
+        readings = {name: getattr(config, name) for name in PARAMISP_READINGS}
         assert dataclasses.replace(found, **readings) == config
         assert config_of(loaded).forward_isp == found
-
-
-READINGS = ("mask_start", "shared_mask", "histograms", "unit_sinusoids", "residual", "bounded", "clip_balanced")
 
 
 def test_bad_configurations():
