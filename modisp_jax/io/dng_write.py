@@ -7,13 +7,13 @@ import fractions
 
 import numpy as np
 
-from modisp_jax.io.dng_color import D65, ILLUMINANT_CCT, XYZ_D50_TO_SRGB, adapt_to_d50, check_neutral, neutral_to_xyz
+from modisp_jax.io.dng_color import ILLUMINANT_CCT, check_neutral
 from modisp_jax.io.dng_tags import CFA, COLOR_LETTERS, LINEAR_RAW
 from modisp_jax.io.images import ImageError, replacing
 from modisp_jax.io.tiff_exif import append_directories, directories_of_exif, placeholders, tiff_text
+from modisp_jax.io.white_balance import virtual_profile
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
-_D65 = 21  # EXIF LightSource code
 _LONGEST_LJPEG_SIDE = 65500
 _SMALLEST = 2
 
@@ -149,22 +149,19 @@ def color_tags(profile, illuminant, ccm):
     """Arguments of :func:`write_dng` by which a reader finds a camera's colour again, to 1e-6.
 
     Up to two calibrations under lights that have EXIF codes go as they are, so that readers can move the light.
-    Anything else becomes one ColorMatrix ``diag(n) M^-1 S A`` that gives this light and this matrix: S is XYZ (D50) to
-    sRGB, A the Bradford adaptation from the scene's white, D65 where the profile does not say, to D50.
+    Anything else becomes the one ColorMatrix that gives this light and this matrix, of
+    :func:`modisp_jax.io.white_balance.virtual_profile`.
 
     Args:
       profile: a ``CameraProfile``.
-      illuminant: camera RGB n of white, [3], green 1.
-      ccm: M, white-balanced camera RGB to linear sRGB, [3, 3], rows summing to 1.
+      illuminant: camera RGB of white, [3], any scale.
+      ccm: white-balanced camera RGB to linear sRGB, [3, 3], rows summing to 1.
     """
-    neutral, calibrations = check_neutral(illuminant), profile.calibrations
-    known = all(c.illuminant_code in ILLUMINANT_CCT for c in calibrations)
-    if not (known and 1 <= len(calibrations) <= 2):
-        white = neutral_to_xyz(neutral, profile) if calibrations else D65
-        matrix = np.diag(neutral) @ np.linalg.inv(ccm) @ XYZ_D50_TO_SRGB @ adapt_to_d50(white)
-        return {"as_shot_neutral": neutral, "color_matrix1": matrix, "calibration_illuminant1": _D65}
-    found = {"as_shot_neutral": neutral, "analog_balance": profile.analog_balance}
-    for k, calibration in enumerate(calibrations, 1):
+    known = all(c.illuminant_code in ILLUMINANT_CCT for c in profile.calibrations)
+    if not (known and 1 <= len(profile.calibrations) <= 2):
+        profile = virtual_profile(illuminant, ccm)
+    found = {"as_shot_neutral": check_neutral(illuminant), "analog_balance": profile.analog_balance}
+    for k, calibration in enumerate(profile.calibrations, 1):
         found |= {
             f"color_matrix{k}": calibration.color_matrix,
             f"camera_calibration{k}": calibration.camera_calibration,

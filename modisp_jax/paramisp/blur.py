@@ -122,7 +122,11 @@ def motion_kernel(length, angle=0.0, size=None):
             raise ValueError(f"size: expected at least {least} for a line of {float(length):g} pixels, got {size}")
     if size % 2 == 0:
         raise ValueError(f"size: expected an odd number, got {size}")
-    length, angle = as_float32((length, angle))
+    return _line(*as_float32((length, angle)), size=size)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _line(length, angle, *, size):
     half, turn = 0.5 * jnp.maximum(length - 1.0, 0.0), jnp.deg2rad(angle)
     dx, dy = jnp.cos(turn), -jnp.sin(turn)
     y, x = (n.astype(np.float32) for n in np.mgrid[:size, :size] - size // 2)
@@ -132,6 +136,7 @@ def motion_kernel(length, angle=0.0, size=None):
     return weights / weights.sum()
 
 
+@jax.jit
 def blur_image(image, kernel):
     """Convolves each channel of an image [H, W, C] with a kernel [K, K], K odd; the border is mirrored.
 
