@@ -155,7 +155,7 @@ def blur(
         output: Picture to write (.jpg, .png, .tif), or a folder. Default: NAME_blur.jpg beside each photo.
         overwrite: Replace existing pictures whose names were derived from the photos'.
         noise: Variance of the raw's noise per unit of signal, and at black; 0 0 for none. Default: drawn at random.
-        highlights: How many times brighter clipped pixels were than the photo shows.
+        highlights: How many times brighter white pixels, which are clipped, were than the photo shows.
         sharp: Also write the sharp picture, finished likewise, as NAME_sharp.
         seed: Of the noise.
         networks: Parameter file with both networks; by default those that ship.

@@ -42,7 +42,7 @@ def synthesize_blur(
 
         blurred = F(min(m + sqrt(a m + b) N, n)),  m = mosaic(k * h I(srgb));    sharp = F(min(mosaic(I(srgb)), n))
 
-    with the line k, light h on clipped highlights, normal N, and the light n, green 1, at which the sensor saturates.
+    with the line k, light h on what is white, normal N, and the light n, green 1, at which the sensor saturates.
 
     Args:
       key: a JAX random key, for the noise.
@@ -50,8 +50,8 @@ def synthesize_blur(
       length: of the line in pixels; up to 1 there is no blur.
       angle: of the line in degrees from the right, counter-clockwise.
       noise: (a, b), variance per unit of signal and at black, as :func:`draw_noise` gives; None draws them.
-      highlights: h, by how much the light of clipped pixels exceeds what the photo shows: how bright their streaks
-        are.
+      highlights: h, by how much the light of white pixels, which are clipped, exceeds what the photo shows: how
+        bright their streaks are.
       size: static odd side of the line's kernel; needed where ``length`` is traced.
 
     Returns:
@@ -77,8 +77,8 @@ def synthesize_blur(
 @functools.partial(jax.jit, static_argnames="pattern")
 def _take(key, camera, kernel, shot, read, srgb, illuminant, highlights, *, pattern):
     """The mosaic [H, W] that a sensor takes of light ``camera`` [H, W, 3] that moves along a line."""
-    clipped = srgb.max(axis=-1, keepdims=True) >= CLIPPED
-    light = blur_image(jnp.where(clipped, highlights * camera, camera), kernel)
+    white = srgb.min(axis=-1, keepdims=True) >= CLIPPED  # not a blue sky, of which one channel is clipped
+    light = blur_image(jnp.where(white, highlights * camera, camera), kernel)
     values = mosaic(light, pattern=pattern)
     # Noise goes below black, as a sensor's offset allows: clipped, it would lift the mean of black.
     values = values + safe_sqrt(shot * values + read) * jax.random.normal(key, values.shape)

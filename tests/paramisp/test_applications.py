@@ -253,6 +253,9 @@ def test_light_is_blurred_and_not_the_picture(plain):
     streak, _ = synthesize_blur(KEY, plain, band, *CAMERA, highlights=3.0, **options)
     np.testing.assert_allclose(streak[30:40, 42:48], 1.0, atol=1e-4)  # the sensor is full, and white
     assert linear(streak)[30:40].mean(axis=(0, -1)).sum() > 1.8 * profile.sum()
+    blue = band * jnp.array([0.5, 0.7, 1.0])  # of which only a channel is clipped, as of a sky
+    found = [synthesize_blur(KEY, plain, blue, *CAMERA, highlights=h, **options)[0] for h in (1.0, 3.0)]
+    np.testing.assert_array_equal(*found)
 
 
 def test_noise_is_that_of_a_sensor(plain):
