@@ -15,6 +15,7 @@ from modisp_jax.io.exif import read_settings
 from modisp_jax.io.images import FORMATS, replacing
 from modisp_jax.io.load import load_metadata
 from modisp_jax.io.names import shown
+from modisp_jax.nets.paramisp import EXPONENTS
 from modisp_jax.params import config_of, count_params
 from modisp_jax.style_file import read_style_file
 from modisp_jax.torch_file import read_state_dict
@@ -87,6 +88,10 @@ def describe_params(params):
         networks[f"awb, {name.replace('_', ' ')}"] = f"{count_params(params['awb'][name]):,} parameters"
     for name in config.io:
         networks[f"io, {name.replace('_', ' ')}"] = f"{count_params(params['io'][name]):,} parameters"
+    for name in EXPONENTS:
+        if (isp := getattr(config, name)) is not None:
+            steered = "steered" if isp.steered else "not steered"
+            networks[name] = f"ParamISP of width {isp.width}, {steered}, {count_params(params[name]):,} parameters"
     return {"networks": networks, "parameters": count_params(params)}
 
 

@@ -17,7 +17,7 @@ from modisp_jax.tree import flatten, unflatten
 from tests.samples import TINY, numbered_params, raw
 
 SHIPPED = checkpoints.WEIGHTS
-NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES))
+NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES), "paramisp")
 
 
 def numbers(config, scale):
@@ -171,8 +171,9 @@ def test_shipped(name):
     check_params(params)
     config = mj.config_of(params)
     kind, _, short = name.partition("-")
-    assert set(params) == {"denoise"} if kind == "denoise" else {"photofinish", "enhance"}
-    assert kind == "style" or config.denoise == DENOISERS[short]
+    networks = {"denoise": {"denoise"}, "style": {"photofinish", "enhance"}, "paramisp": {"inverse_isp", "forward_isp"}}
+    assert set(params) == networks[kind]
+    assert kind != "denoise" or config.denoise == DENOISERS[short]
 
     card = mj.read_card(path)
     assert card["name"] == name

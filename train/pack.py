@@ -22,16 +22,17 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from modisp_jax import __version__
-from modisp_jax.checkpoints import SIZES, STYLES, load_params, read_card, save_params
+from modisp_jax.checkpoints import PARAMISP, SIZES, STYLES, load_params, read_card, save_params
 from modisp_jax.config import DENOISERS
 from modisp_jax.describe import describe_params
 from modisp_jax.io.images import replacing
+from modisp_jax.nets.paramisp import EXPONENTS
 from modisp_jax.params import config_of
 from train.provenance import LICENCE, check_ours, sha256
 from train.targets import STYLES as RENDERERS
 
 SUMS = "SHA256SUMS"
-NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES))
+NAMES = (*(f"denoise-{size}" for size in SIZES), *(f"style-{style}" for style in STYLES), PARAMISP)
 """The sets that ship."""
 
 SAID = {"what": str, "data": str, "seed": int, "steps": int, "validation": dict}
@@ -40,6 +41,7 @@ SAID = {"what": str, "data": str, "seed": int, "steps": int, "validation": dict}
 INPUT = {
     "denoise": "camera RGB in [0, 1]: demosaiced, black level removed, white level 1",
     "style": "linear sRGB in [0, 1] after white balance and colour matrix",
+    PARAMISP: "sRGB in [0, 1], or a Bayer mosaic, black 0 and white 1; light, colour matrix and exposure data",
 }
 
 
@@ -77,7 +79,7 @@ def pack(files, *, weights, name, commands, hours, data, what=None, date=None):
     kind, _, short = name.partition("-")
     card = {
         "name": name,
-        "what": what or (_style_in_words(short) if kind == "style" else sources["denoise"]["what"]),
+        "what": what or (_style_in_words(short) if kind == "style" else next(iter(sources.values()))["what"]),
         "data": data,
         "licence": LICENCE,
         "input": INPUT[kind],
@@ -93,6 +95,8 @@ def pack(files, *, weights, name, commands, hours, data, what=None, date=None):
         "commit": _commit(),
         **describe_params(params),
     }
+    if name == PARAMISP:
+        card[PARAMISP] = _one_reading(sources)
     path = weights / f"{name}.safetensors"
     save_params(path, params, card)
     checksum = sha256(path)
@@ -153,6 +157,10 @@ def _check_networks(params, sources, name):
             raise ValueError(f"{name}: expected denoise alone, got {got}")
         if config_of(params).denoise != DENOISERS[short]:
             raise ValueError(f"{name}: expected {DENOISERS[short]}, got {config_of(params).denoise}")
+    elif kind == PARAMISP:
+        if set(params) != set(EXPONENTS):
+            raise ValueError(f"{name}: expected {' and '.join(EXPONENTS)}, got {got}")
+        _one_reading(sources)
     elif "photofinish" not in params or not set(params) <= {"photofinish", "enhance"}:
         raise ValueError(f"{name}: expected photofinish and perhaps enhance, got {got}")
     else:
@@ -161,6 +169,14 @@ def _check_networks(params, sources, name):
             styles = [style for style in STYLES if re.search(rf"\b{style}\b", said)]
             if styles and short not in styles:
                 raise ValueError(f"{name}: expected {network} of that style, got {said}")
+
+
+def _one_reading(sources):
+    """The configuration that the cards of all ParamISP's networks have."""
+    found = [source.get(PARAMISP) for source in sources.values()]
+    if found[0] is None or any(config != found[0] for config in found):
+        raise ValueError(f"{PARAMISP}: expected cards with one configuration of ParamISP, got {found}")
+    return found[0]
 
 
 def _style_in_words(style):
@@ -222,8 +238,9 @@ def main(arguments=None):
         """Packs what training runs made into one of the sets that ship.
 
         Args:
-            files: best.safetensors of the runs: a denoiser, or a style's photofinishing and its enhancement.
-            name: Of the set: denoise-lite, denoise-base, style-natural, ...
+            files: best.safetensors of the runs: a denoiser, a style's photofinishing and its enhancement, or ParamISP's
+                networks.
+            name: Of the set: denoise-lite, denoise-base, style-natural, ..., paramisp.
             command: The command that made each file, in their order; repeat the option.
             hours: How long it all took.
             data: What it was trained on, and under which licence that is.

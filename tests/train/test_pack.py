@@ -4,13 +4,15 @@ import dataclasses
 import hashlib
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import modisp_jax as mj
 from modisp_jax import checkpoints
-from modisp_jax.config import DENOISERS, PhotofinishConfig, PipelineConfig
-from modisp_jax.params import param_shapes
+from modisp_jax.config import DENOISERS, ParamISPConfig, PhotofinishConfig, PipelineConfig
+from modisp_jax.paramisp_file import load_paramisp
+from modisp_jax.params import init_params, param_shapes
 from modisp_jax.tree import flatten, unflatten
 from tests.conftest import REPOSITORY
 from tests.samples import TINY, numbered_params
@@ -203,3 +205,28 @@ def test_program(runs, capsys):
     assert card["command"] == {"photofinish": "first", "enhance": "second"}
     assert pack.main([*arguments, "--hours", "-1"]) == 2
     assert capsys.readouterr().err == "pack: error: --hours: expected a positive number, got -1.0\n"
+
+
+def test_paramisp_is_both_networks_of_one_reading(tmp_path):
+    config = ParamISPConfig(width=2, embedding=3, blocks=0, stages=1)
+    params = init_params(jax.random.key(0), PipelineConfig(None, None, None, inverse_isp=config, forward_isp=config))
+    (tmp_path / "weights").mkdir()
+    card = {**CARD, "paramisp": dataclasses.asdict(config)}
+    mj.save_params(tmp_path / "both.safetensors", params, card)
+    found = packed(tmp_path, "both", name="paramisp")
+    assert found["command"] == {"inverse_isp": "train both", "forward_isp": "train both"}
+    path = tmp_path / "weights" / "paramisp.safetensors"
+    assert load_paramisp(path)[1] == config
+    assert "## inverse_isp: ParamISP of width 2, steered" in path.with_suffix(".md").read_text(encoding="utf-8")
+
+    mj.save_params(tmp_path / "one.safetensors", {"inverse_isp": params["inverse_isp"]}, card)
+    mj.save_params(tmp_path / "none.safetensors", params, CARD)
+    other = {**card, "paramisp": dataclasses.asdict(dataclasses.replace(config, mask_start=0.5))}
+    mj.save_params(tmp_path / "other.safetensors", {"forward_isp": params["forward_isp"]}, other)
+    for names, message in (
+        (["one"], "paramisp: expected inverse_isp and forward_isp, got inverse_isp"),
+        (["none"], "paramisp: expected cards with one configuration of ParamISP, got "),
+        (["one", "other"], "paramisp: expected cards with one configuration of ParamISP, got "),
+    ):
+        with pytest.raises(ValueError, match=message):
+            packed(tmp_path, *names, name="paramisp")
