@@ -276,7 +276,7 @@ class Options:
     limit: int | None = None
     """Measure only the first so many photos."""
     parameters: bool = False
-    """Also measure how much is lost with wrong or hidden exposure data; takes eleven times as long."""
+    """Also measure how much is lost with wrong or hidden exposure data; takes about ten times as long."""
     json: Path | None = None
     """Write all figures to this file."""
 
