@@ -1,4 +1,4 @@
-"""The command line: ``modisp render | edit | batch | eval | styles | bench | fit | export-cube | info | import-torch``.
+"""The command line: ``modisp render | edit | batch | eval | ...``; the commands are those of :data:`COMMANDS`.
 
 Nothing heavy is imported before a command runs, so that ``--help`` is instant. Exit codes: 0 done, 2 bad input or
 usage (one line on standard error for each file that failed), 130 interrupted.
@@ -13,6 +13,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 from modisp_jax import __version__
+from modisp_jax.cli_paramisp import blur, hdr, transfer, unrender
 from modisp_jax.cli_render import batch, render
 
 
@@ -319,6 +320,10 @@ COMMANDS = {
     "bench": bench,
     "fit": fit,
     "export-cube": export_cube,
+    "unrender": unrender,
+    "hdr": hdr,
+    "transfer": transfer,
+    "blur": blur,
     "info": info,
     "import-torch": import_torch,
 }

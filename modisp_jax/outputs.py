@@ -37,18 +37,33 @@ def job_of(photo, session, many, label):
 
 def _target(photo, options, many, ending):
     """The picture's path for a photo, its name with ``ending``. What can be known to fail later fails here."""
-    output = options.output
+    target = target_of(photo, options.output, options.suffix, many=many, ending=ending)
+    check_format(target, options)
+    return target
+
+
+def target_of(photo, output, suffix, *, many, ending="", formats=tuple(FORMATS)):
+    """Where what is made of a photo goes; raises where that cannot be.
+
+    Args:
+      photo: its path.
+      output: the path that was asked for, of a file or, for one or ``many`` photos, of a folder, which is made; None:
+        beside the photo.
+      suffix: extension, where ``output`` names none.
+      many: whether there are other files to make.
+      ending: what is added to the photo's name.
+      formats: extensions that can be written.
+    """
     if output is None:
-        target = photo.with_suffix(options.suffix)
+        target = photo.with_suffix(suffix)
         target = target.with_stem(target.stem + ending)
     elif many or is_folder(output):
         output.mkdir(parents=True, exist_ok=True)
-        target = output / (photo.stem + ending + options.suffix)
+        target = output / (photo.stem + ending + suffix)
     else:
         target = output
-    if target.suffix.lower() not in FORMATS:
-        raise ValueError(f"--output {output}: expected one of {', '.join(FORMATS)}")
-    check_format(target, options)
+    if target.suffix.lower() not in formats:
+        raise ValueError(f"--output {output}: expected {'one of ' * (len(formats) > 1)}{', '.join(formats)}")
     if output is not None and not target.parent.is_dir():
         raise ValueError(f"--output {output}: the folder {target.parent} does not exist")
     return target
@@ -58,7 +73,12 @@ def check_format(target, options):
     """Raises where the picture's format cannot hold what is asked for: ``--bits``, ``--embed-raw``."""
     if options.embed_raw and FORMATS[target.suffix.lower()] != "jpeg":
         raise ValueError(f"--embed-raw: expected a JPEG, got {target}")
-    if options.bits == 16 and FORMATS[target.suffix.lower()] == "jpeg":
+    check_bits(target, options.bits)
+
+
+def check_bits(target, bits):
+    """Raises where the picture's format has no values of so many bits."""
+    if bits == 16 and FORMATS[target.suffix.lower()] == "jpeg":
         raise ValueError(f"--bits 16: expected a PNG or TIFF, got {target}; a JPEG has 8 bits")
 
 
@@ -73,7 +93,7 @@ def refuse_existing(job):
             raise ValueError(f"{target}: expected a folder that can be written to; choose another --output")
 
 
-def refuse_collisions(jobs, options):
+def refuse_collisions(jobs, save_stages=None):
     """Raises before any work where a picture would replace a photo or another picture."""
     sources = {job.photo.resolve() for job in jobs}
     seen = {}
@@ -82,8 +102,8 @@ def refuse_collisions(jobs, options):
             places = [target.resolve()]
             if places[0] in sources:
                 raise ValueError(f"{target} is itself one of the photos to render; choose another --output or --format")
-            if options.save_stages is not None:
-                places.append((options.save_stages / (job.name + ending)).resolve())
+            if save_stages is not None:
+                places.append((save_stages / (job.name + ending)).resolve())
             for place in places:
                 if place in seen:
                     photos = f"{job.photo} and {seen[place]}"

@@ -147,7 +147,7 @@ def render_photos(photos, options):
     photos = photos or [scene]
     many = len(photos) * len(session.sets) > 1
     jobs = [job_of(photo, session, many, f"[{k}/{len(photos)}] ") for k, photo in enumerate(photos, 1)]
-    refuse_collisions(jobs, options)
+    refuse_collisions(jobs, options.save_stages)
     if options.save_stages is not None:
         options.save_stages.mkdir(parents=True, exist_ok=True)
     if scene is not None:

@@ -38,7 +38,10 @@ from tests.test_torch_import import nafnet_state
 from tests.torch_files import write_checkpoint
 
 SIZE = (48, 64)
-COMMANDS = ("render", "edit", "batch", "eval", "styles", "bench", "fit", "export-cube", "info", "import-torch")
+COMMANDS = (
+    *("render", "edit", "batch", "eval", "styles", "bench", "fit", "export-cube"),
+    *("unrender", "hdr", "transfer", "blur", "info", "import-torch"),
+)
 NO_EDITS = as_edits({}, 1)
 """As the program passes them: Python's numbers would be compiled once more."""
 LINE = re.compile(r"modisp: error: [^\n]+\n")

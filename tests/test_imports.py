@@ -49,11 +49,12 @@ ROOMS = (
     ("render_settings",),
     ("inputs", "outputs"),
     ("render_files",),
+    ("paramisp_commands",),
     ("batch",),
     ("editor",),
     ("evaluate", "contact_sheet", "export_cube", "fit_files"),
     ("cli_options",),
-    ("cli_render",),
+    ("cli_render", "cli_paramisp"),
     ("web",),
     ("cli",),
     ("train",),
@@ -65,7 +66,7 @@ ONLY_IN = {"flax": "nets", "fastapi": "web", "starlette": "web", "uvicorn": "web
 """Libraries that one room alone may import."""
 NOT_IN_IO = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "torch"}
 """io is NumPy only."""
-NEVER_AT_MODULE_LEVEL = {"ray", "torch", "torchvision"}
+NEVER_AT_MODULE_LEVEL = {"cv2", "ray", "torch", "torchvision"}
 """Libraries that the package may import inside functions only."""
 
 

@@ -92,7 +92,7 @@ def make_plan(photos, session, entries):
         # A picture that a run of this manifest began is ours to replace, also where the photo has changed since.
         ours = known is not None and bool(known.starts) and known.outputs == entry.outputs
         tasks.append(Task(Job(photo, targets, name.as_posix(), options.overwrite or ours), key, entry))
-    refuse_collisions([task.job for task in tasks], options)
+    refuse_collisions([task.job for task in tasks], options.save_stages)
     _refuse_others(tasks, entries)
     first = {}
     for number, task in enumerate(tasks):

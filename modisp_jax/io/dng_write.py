@@ -7,8 +7,11 @@ import fractions
 
 import numpy as np
 
+from modisp_jax.io.dng_color import ILLUMINANT_CCT, check_neutral
 from modisp_jax.io.dng_tags import CFA, COLOR_LETTERS, LINEAR_RAW
 from modisp_jax.io.images import ImageError, replacing
+from modisp_jax.io.tiff_exif import append_directories, directories_of_exif, placeholders, tiff_text
+from modisp_jax.io.white_balance import virtual_profile
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _SRATIONAL, _DOUBLE = 1, 2, 3, 4, 5, 10, 12
 _LONGEST_LJPEG_SIDE = 65500
@@ -39,12 +42,14 @@ def write_dng(
     default_crop=None,
     make="modisp_jax",
     model="synthetic",
+    unique_camera_model=None,
     lens=None,
     iso=None,
     exposure_time=None,
     f_number=None,
     focal_length=None,
     datetime=None,
+    exif=None,
     extra_tags=(),
     compression=None,
 ):
@@ -61,7 +66,9 @@ def write_dng(
       orientation: EXIF code 1..8.
       active_area: (top, left, bottom, right); by default the whole sensor.
       default_crop: (top, left, height, width) within the active area.
+      unique_camera_model: by which readers know colour profiles of their own; default: make and model.
       iso, exposure_time (s), f_number, focal_length (mm), datetime ("YYYY:MM:DD HH:MM:SS"): of the exposure.
+      exif: Pillow ``Exif`` with what else is known; its EXIF and GPS directories, artist and copyright are kept.
       extra_tags: (code, type, count, value, True) as tifffile's ``extratags``.
       compression: None, or ``"ljpeg"``: one strip of lossless JPEG (ITU-T T.81, annex H).
 
@@ -82,7 +89,7 @@ def write_dng(
         _numbers(274, _SHORT, orientation),
         _numbers(50706, _BYTE, [1, 4, 0, 0]),  # DNGVersion
         _numbers(50707, _BYTE, [1, 1, 0, 0]),  # DNGBackwardVersion
-        _numbers(50708, _ASCII, f"{make} {model}"),  # UniqueCameraModel
+        _numbers(50708, _ASCII, unique_camera_model or f"{make} {model}"),  # UniqueCameraModel
         *([] if linear else _pattern_tags(path, pattern)),
         *_black_tags(path, black, samples),
         _numbers(50717, _LONG, white),
@@ -102,7 +109,7 @@ def write_dng(
         _numbers(50719, _RATIONAL, None if default_crop is None else (default_crop[1], default_crop[0])),
         _numbers(50720, _RATIONAL, None if default_crop is None else (default_crop[3], default_crop[2])),
         # The exposure, as TIFF/EP has it: in the first directory.
-        _numbers(34855, _SHORT, None if iso is None else round(iso)),
+        _numbers(34855, _SHORT, None if iso is None else min(round(iso), 65535)),  # which stands for more, too
         _numbers(33434, _RATIONAL, exposure_time),
         _numbers(33437, _RATIONAL, f_number),
         _numbers(37386, _RATIONAL, focal_length),
@@ -110,6 +117,9 @@ def write_dng(
         _numbers(36867, _ASCII, datetime),
         _numbers(42036, _ASCII, lens),
     ]
+    directories = {} if exif is None else directories_of_exif(exif)
+    tags += placeholders(directories)
+    tags += [_numbers(code, _ASCII, None if exif is None else exif.get(code)) for code in (315, 33432)]
     if compression not in (None, "ljpeg"):
         raise ImageError(f'{path}: expected compression None or "ljpeg", got {compression!r}')
     import tifffile
@@ -128,9 +138,37 @@ def write_dng(
             rowsperstrip=pixels.shape[0],
             metadata=None,
             software="modisp_jax",
+            byteorder="<",
             extratags=[tag for tag in tags if tag is not None] + list(extra_tags),
         )
+        append_directories(temporary, directories)
     return path
+
+
+def color_tags(profile, illuminant, ccm):
+    """Arguments of :func:`write_dng` by which a reader finds a camera's colour again, to 1e-6.
+
+    Up to two calibrations under lights that have EXIF codes go as they are, so that readers can move the light.
+    Anything else becomes the one ColorMatrix that gives this light and this matrix, of
+    :func:`modisp_jax.io.white_balance.virtual_profile`.
+
+    Args:
+      profile: a ``CameraProfile``.
+      illuminant: camera RGB of white, [3], any scale.
+      ccm: white-balanced camera RGB to linear sRGB, [3, 3], rows summing to 1.
+    """
+    known = all(c.illuminant_code in ILLUMINANT_CCT for c in profile.calibrations)
+    if not (known and 1 <= len(profile.calibrations) <= 2):
+        profile = virtual_profile(illuminant, ccm)
+    found = {"as_shot_neutral": check_neutral(illuminant), "analog_balance": profile.analog_balance}
+    for k, calibration in enumerate(profile.calibrations, 1):
+        found |= {
+            f"color_matrix{k}": calibration.color_matrix,
+            f"camera_calibration{k}": calibration.camera_calibration,
+            f"forward_matrix{k}": calibration.forward_matrix,
+            f"calibration_illuminant{k}": calibration.illuminant_code,
+        }
+    return found
 
 
 def encode_ljpeg(pixels):
@@ -154,7 +192,7 @@ def _numbers(code, kind, value):
     if value is None:
         return None
     if kind == _ASCII:
-        return (code, kind, 0, value, True)
+        return (code, kind, 0, tiff_text(value), True)
     values = np.ravel(np.asarray(value, np.float64)).tolist()
     if kind in (_RATIONAL, _SRATIONAL):
         pairs = [_fraction(v) for v in values]

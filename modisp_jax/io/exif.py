@@ -19,8 +19,8 @@ ORIENTATION, SOFTWARE = 0x0112, 0x0131
 USER_COMMENT = 0x9286
 _YCBCR_POSITIONING = 0x0213
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-_UNDEFINED = (0x8828, 0x9000, 0x9101, 0x927C, 0x9286, 0xA000, 0xA300, 0xA301, 0xA302, 0xA30B)
-_SIGNED = (0x9201, 0x9203, 0x9204)
+UNDEFINED = (0x8828, 0x9000, 0x9101, 0x927C, 0x9286, 0xA000, 0xA300, 0xA301, 0xA302, 0xA30B)
+SIGNED = (0x9201, 0x9203, 0x9204)
 _ASCII = b"ASCII\0\0\0"
 
 # What a finished picture keeps of the raw's directories. Not kept: layout (sizes, strips), MakerNote (its offsets
@@ -141,13 +141,14 @@ def writable(entries):
     return kept
 
 
-def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
+def exif_from_raw(path, metadata=None, *, orientation=None, settings=None, given=()):
     """A Pillow ``Exif`` for the finished picture of the raw at ``path``.
 
     Camera, lens, exposure, ISO, date, focal length and GPS position as the raw has them; ``metadata``
     (``RawMetadata``) fills in what only LibRaw knows. Software is "modisp_jax". ``orientation`` (EXIF code 1..8) is
     by default that of ``metadata``; ``write_image`` replaces it where it turns the pixels. ``settings``, a dict that
-    JSON can hold, becomes the user comment: how the picture was made, for :func:`read_settings`.
+    JSON can hold, becomes the user comment: how the picture was made, for :func:`read_settings`. Fields of ``metadata``
+    that are ``given`` by name stand for what the file says, too.
     """
     from PIL import Image
 
@@ -162,15 +163,15 @@ def exif_from_raw(path, metadata=None, *, orientation=None, settings=None):
             if value and code not in exif:
                 exif[code] = value
         known = {
-            0x829A: _rational(metadata.exposure_time),
-            0x829D: _rational(metadata.f_number),
-            0x8827: round(metadata.iso) if metadata.iso else None,
-            0x920A: _rational(metadata.focal_length),
-            0x9003: metadata.datetime.replace("-", ":").replace("T", " ") if metadata.datetime else None,
-            0xA434: metadata.lens,
+            "exposure_time": (0x829A, _rational(metadata.exposure_time)),
+            "f_number": (0x829D, _rational(metadata.f_number)),
+            "iso": (0x8827, min(round(metadata.iso), 65535) if metadata.iso else None),  # which stands for more, too
+            "focal_length": (0x920A, _rational(metadata.focal_length)),
+            "datetime": (0x9003, metadata.datetime.replace("-", ":").replace("T", " ") if metadata.datetime else None),
+            "lens": (0xA434, metadata.lens),
         }
-        for code, value in known.items():
-            if value and code not in camera:
+        for name, (code, value) in known.items():
+            if value and (code not in camera or name in given):
                 camera[code] = value
         orientation = metadata.orientation if orientation is None else orientation
     exif[SOFTWARE] = "modisp_jax"
@@ -220,7 +221,7 @@ def exif_bytes(exif):
     directory = struct.unpack_from(f"{order}I", data, found[EXIF_IFD] + 8)[0]
     for code, at in _entries(data, start, directory, order):
         kind = struct.unpack_from(f"{order}H", data, at + 2)[0]
-        if (kind == 1 and code in _UNDEFINED) or (kind == 5 and code in _SIGNED):
+        if (kind == 1 and code in UNDEFINED) or (kind == 5 and code in SIGNED):
             struct.pack_into(f"{order}H", data, at + 2, {1: 7, 5: 10}[kind])
     return bytes(data)
 

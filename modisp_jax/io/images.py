@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modisp_jax.io.exif import EXIF_IFD, GPS_IFD, ORIENTATION, complete_exif, exif_bytes, writable
+from modisp_jax.io.exif import ORIENTATION, complete_exif, exif_bytes
 from modisp_jax.io.limits import check_size
 from modisp_jax.io.open_picture import open_picture
 from modisp_jax.io.quiet import quiet
+from modisp_jax.io.tiff_exif import append_directories, directories_of_exif, placeholders, tiff_text
 
 FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _DEFAULT_BITS = {"jpeg": 8, "png": 8, "tiff": 16}
@@ -62,6 +63,13 @@ def rotation_as_stored(degrees, code):
     """A clockwise rotation of the upright picture as one of the stored pixels: mirrored ones turn the other way."""
     transposed, rows, columns = _turn(code)
     return degrees if rows * columns * (-1 if transposed else 1) > 0 else -degrees
+
+
+def line_as_stored(degrees, code):
+    """The direction of a line in the upright picture, counter-clockwise from the right, as one in the stored pixels."""
+    transposed, rows, columns = _turn(code)
+    degrees = degrees if rows * columns > 0 else -degrees
+    return 90.0 - degrees if transposed else degrees
 
 
 def quantize(srgb, bits=8):
@@ -210,35 +218,21 @@ def _write_png(path, pixels, exif):
 
 
 def _write_tiff(path, pixels, exif):
-    """TIFF, deflated; EXIF's own directories follow the picture, and two tags of the first directory point there."""
+    """TIFF, deflated; EXIF's own directories follow the picture."""
     import tifffile
-    from PIL import TiffImagePlugin
 
     tags, directories = [], {}
     if exif is not None:
-        tags = [(code, "s", 0, str(exif[code]), True) for code in (0x010F, 0x0110, 0x013B, 0x8298) if code in exif]
+        known = [code for code in (0x010F, 0x0110, 0x013B, 0x8298) if code in exif]
+        tags = [(code, "s", 0, tiff_text(exif[code]), True) for code in known]
         tags.append((ORIENTATION, "H", 1, _orientation(exif), True))
-        directories = {code: exif.get_ifd(code) for code in (EXIF_IFD, GPS_IFD) if exif.get_ifd(code)}
+        directories = directories_of_exif(exif)
     options = {"photometric": "rgb", "compression": "zlib", "predictor": True, "byteorder": "<", "metadata": None}
     options |= {"iccprofile": srgb_profile(), "software": "modisp_jax" if exif is None else exif.get(0x0131, "")}
     if exif is not None and 0x0132 in exif:
         options["datetime"] = str(exif[0x0132])
-    # Directories cannot be written before their place is known: placeholders first. They have the next code, which
-    # is unused and sorts alike, since tifffile refuses the real ones.
-    tags += [(code + 1, "I", 1, 0xFFFFFFFF, True) for code in directories]
-    tifffile.imwrite(path, pixels, extratags=tags, **options)
-    if not directories:
-        return
-    data = bytearray(path.read_bytes())
-    for code, values in directories.items():
-        directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-        for key, value in writable(values).items():
-            directory[key] = value
-        data += b"\0" * (len(data) % 2)
-        entry = data.index(struct.pack("<HHII", code + 1, 4, 1, 0xFFFFFFFF))
-        struct.pack_into("<HHII", data, entry, code, 4, 1, len(data))
-        data += directory.tobytes(len(data))
-    path.write_bytes(data)
+    tifffile.imwrite(path, pixels, extratags=tags + placeholders(directories), **options)
+    append_directories(path, directories)
 
 
 def read_image(path):

@@ -1,16 +1,21 @@
-"""Whole photos of any size through ParamISP's networks, compiled once for each size."""
+"""Whole photos of any size through ParamISP's networks; large ones in bands of rows, whose memory is bounded."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from modisp_jax.nets.paramisp import SMALLEST
 from modisp_jax.numerics import clip01
+from modisp_jax.paramisp import bands, canonet
 from modisp_jax.paramisp.capture import Capture
-from modisp_jax.paramisp.isp import PAPER, forward_isp, inverse_isp
+from modisp_jax.paramisp.isp import PAPER, embed, forward_isp, inverse_isp
 from modisp_jax.resample import reflect_index
 from modisp_jax.types import as_float32, check_image
+
+LARGE, LARGE_ELSEWHERE = 2**20, 2**25
+"""Pixels above which a photo goes through in bands: on CPUs, on other devices."""
 
 
 def photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", config=PAPER):
@@ -32,7 +37,8 @@ def photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB",
     """
     size = check_image(srgb, "srgb")
     camera = as_float32((illuminant, ccm, Capture() if capture is None else capture))
-    found = _inverse(params, _filled(jnp.asarray(srgb, jnp.float32)), *camera, pattern=pattern, config=config)
+    run = _inverse_in_bands if _is_large(size, srgb, params, camera) else _inverse
+    found = run(params, _filled(jnp.asarray(srgb, jnp.float32)), *camera, pattern=pattern, config=config)
     return found[: size[0], : size[1]]
 
 
@@ -55,8 +61,44 @@ def raw_to_photo(params, mosaic, illuminant, ccm, capture=None, *, pattern="RGGB
         got = f"{jnp.result_type(mosaic)} {shape}"
         raise ValueError(f"mosaic: expected floating-point values [H, W] of at least 2 x 2, got {got}")
     camera = as_float32((illuminant, ccm, Capture() if capture is None else capture))
-    found = _forward(params, _filled(jnp.asarray(mosaic, jnp.float32)), *camera, pattern=pattern, config=config)
+    run = _forward_in_bands if _is_large(shape, mosaic, params, camera) else _forward
+    found = run(params, _filled(jnp.asarray(mosaic, jnp.float32)), *camera, pattern=pattern, config=config)
     return found[: shape[0], : shape[1]]
+
+
+def _is_large(size, *arrays):
+    """Whether to go by bands, which takes concrete arrays; other devices than CPUs can do with more at a time."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
+    return not traced and size[0] * size[1] > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
+
+
+def _inverse_in_bands(params, srgb, illuminant, ccm, capture, *, pattern, config):
+    z = _embed(params, capture, illuminant, ccm, config=config)
+    srgb = np.asarray(srgb)
+    coefficients = bands.global_coefficients(params["global"], srgb, srgb, z, config)
+    image = bands.globally(coefficients, srgb.copy(), config)
+    image += bands.local_correction(params["local"], image, srgb if config.shared_mask else image, z, config)
+    return _to_sensor(image, illuminant, ccm, pattern=pattern)
+
+
+def _forward_in_bands(params, mosaic, illuminant, ccm, capture, *, pattern, config):
+    z = _embed(params, capture, illuminant, ccm, config=config)
+    linear = np.asarray(_to_linear(mosaic, illuminant, ccm, pattern=pattern, clip_balanced=config.clip_balanced))
+    image = linear + bands.local_correction(params["local"], linear, linear, z, config)
+    source = linear if config.shared_mask else image
+    coefficients = bands.global_coefficients(params["global"], image, source, z, config)
+    return clip01(jnp.asarray(bands.globally(coefficients, image, config)))
+
+
+_embed = jax.jit(embed, static_argnames="config")
+_to_linear = jax.jit(canonet.to_linear, static_argnames=("pattern", "clip_balanced"))
+
+
+@functools.partial(jax.jit, static_argnames="pattern")
+def _to_sensor(linear, illuminant, ccm, *, pattern):
+    if pattern is None:
+        return clip01(canonet.to_camera(linear, illuminant, ccm))
+    return clip01(canonet.to_mosaic(linear, illuminant, ccm, pattern=pattern))
 
 
 @functools.partial(jax.jit, static_argnames=("pattern", "config"))

@@ -74,7 +74,7 @@ CAMERAS = Finishing(
     warmth=np.array([0.00, 0.04, -0.03, 0.02, 0.00], np.float32),
     by_focal=np.array([0.09, 0.06, 0.08, 0.07, 0.10], np.float32),
     sharpening=np.array([0.5, 0.3, 0.7, 0.4, 0.6], np.float32),
-    white=np.array([1.6, 1.4, 1.8, 1.5, 1.7], np.float32),
+    white=np.array([2.4, 2.0, 2.8, 2.2, 2.6], np.float32),
 )
 """The five imaginary cameras."""
 

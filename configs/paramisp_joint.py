@@ -1,0 +1,21 @@
+"""Both directions of ParamISP together, with the cycle, from what each has learned by itself.
+
+python3 dev.py run -m train configs/paramisp_joint.py --folder runs/paramisp-joint
+"""
+
+from pathlib import Path
+
+from train.loop import LoopConfig
+from train.optim import OptimizerConfig
+from train.paramisp.task import ParamISPExperiment
+
+EXPERIMENT = ParamISPExperiment(
+    name="paramisp",
+    networks=("inverse_isp", "forward_isp"),
+    start=(
+        Path("runs/paramisp-inverse/best.safetensors"),
+        Path("runs/paramisp-forward/best.safetensors"),
+    ),
+    loop=LoopConfig(steps=1000, batch=8, validate_every=250, log_every=20),
+    optim=OptimizerConfig(learning_rate=1e-3, warmup=20, clip_norm=1.0, ema=0.99, beta2=0.99),
+)
