@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+pytest.importorskip("grain")
+pytest.importorskip("orbax.checkpoint")
+
 from modisp_jax.checkpoints import save_params
 from modisp_jax.config import ParamISPConfig, PipelineConfig
 from modisp_jax.nets.paramisp import PARAMETERS

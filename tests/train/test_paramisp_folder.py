@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("grain")
+pytest.importorskip("orbax.checkpoint")
+
 from modisp_jax.config import ParamISPConfig
 from modisp_jax.io.dng_write import write_dng
 from modisp_jax.io.exif import EXIF_IFD
