@@ -35,10 +35,9 @@ def enable():
     """
     if jax.config.jax_compilation_cache_dir is not None:
         return None
-    named = os.environ.get(VARIABLE)
-    if named == "":
+    root = cache_root()
+    if root is None:
         return None
-    root = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modisp_jax"
     folder = root / machine_key()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +49,14 @@ def enable():
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
     return folder
+
+
+def cache_root():
+    """The user's folder for what can be made again, see :func:`enable`; None where it is switched off. Not made."""
+    named = os.environ.get(VARIABLE)
+    if named == "":
+        return None
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modisp_jax"
 
 
 def machine_key():

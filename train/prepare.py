@@ -85,7 +85,7 @@ def raw_folder(
             image, picture = resize_area(image, shape), resize_area(picture, shape)
             clean = clean if clean is None else resize_area(clean, shape)
         if check:
-            alignment.check_same_scene(found[name], image, picture)
+            alignment.check_same_scene(found[name], image, picture, "; --no-check")
         source = found[name] if not turned and found[name].suffix.lower() in SUFFIXES else None
         facts = _facts(raw.illuminant, raw.ccm, metadata)
         write_sample(output, targets, name, image, facts, picture=picture, source=source, clean=clean)

@@ -42,6 +42,23 @@ def estimate_shift(first, second, most):
     return jnp.where(near[row + 1, column + 1] > BETTER * jnp.maximum(near[beyond, beyond], 0.0) + 1e-3, shift, 0.0)
 
 
+def likeness(first, second, shift, most):
+    """How alike the slopes of two pictures are where ``second`` is shifted: 1 for the same, about 0 for strangers.
+
+    The normalised correlation of what :func:`estimate_shift` looks at; what lies within ``most`` pixels of the border
+    does not count, nor do flat pictures, which are like none.
+
+    Args:
+      first, second, most: as :func:`estimate_shift` takes them.
+      shift: whole (rows, columns) [2], of at most ``most`` pixels each.
+    """
+    a, b = _directions(first), jnp.roll(_directions(second), -jnp.asarray(shift, jnp.int32), (0, 1))
+    if most:
+        a, b = (x[most:-most, most:-most] for x in (a, b))
+    lengths = [safe_sqrt(jnp.square(jnp.abs(x)).sum()) for x in (a, b)]
+    return safe_divide((jnp.conj(a) * b).real.sum(), lengths[0] * lengths[1])
+
+
 def _directions(x):
     """Slopes of [h, w] as complex numbers, of length 1 where they are steep and less where they are not."""
     dy, dx = (jnp.roll(x, -1, axis) - jnp.roll(x, 1, axis) for axis in (0, 1))

@@ -77,11 +77,11 @@ def crop_box(raw, picture, default_crop, any_size=False):
     return None
 
 
-def check_same_scene(path, raw, picture):
+def check_same_scene(path, raw, picture, hint=""):
     """Raises ``ValueError`` where a picture looks mirrored, upside down, or like another photo than the raw.
 
     Both are reduced to 32 x 32 means of green, and compared by rank correlation, which no monotone tone curve changes.
-    Flat pictures, of which nothing can be said, pass.
+    Flat pictures, of which nothing can be said, pass. ``hint`` is what the message says of how to take it all the same.
     """
     size = tuple(min(_GRID, n) for n in raw.shape[:2])
     first, second = (resize_area(np.asarray(x[..., 1:2], np.float32), size)[..., 0] for x in (raw, picture))
@@ -94,7 +94,7 @@ def check_same_scene(path, raw, picture):
     if best != "as it is" and alike[best] > max(own + _BETTER, _ALIKE):
         raise ValueError(f"{path}: looks {best} against the raw photo (correlation {alike[best]:.2f}, not {own:.2f})")
     if own < _ALIKE:
-        raise ValueError(f"{path}: does not look like its raw photo (rank correlation {own:.2f}; --no-check)")
+        raise ValueError(f"{path}: does not look like its raw photo (rank correlation {own:.2f}{hint})")
 
 
 def _ranks(x):

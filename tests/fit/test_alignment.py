@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.fit.alignment import estimate_shift, translate
+from modisp_jax.fit.alignment import estimate_shift, likeness, translate
 from tests.samples import photo
 
 SIZE = (48, 64)
@@ -46,3 +46,15 @@ def test_a_batch_is_the_same_as_one_by_one():
     seconds = jnp.stack([part(1, 2), part(-4, 0)])
     batch = jax.jit(jax.vmap(lambda x: estimate_shift(part(0, 0), x, 6)))(seconds)
     np.testing.assert_array_equal(batch, [[1, 2], [-4, 0]])
+
+
+def test_likeness_tells_the_same_scene_from_another():
+    def like(first, second, shift):
+        return float(jax.jit(likeness, static_argnames="most")(first, second, jnp.array(shift), most=8))
+
+    assert like(part(0, 0), part(0, 0), (0, 0)) == pytest.approx(1, abs=1e-5)
+    shifted = part(3, -2) ** 0.5 * 0.7 + 0.1
+    assert like(part(0, 0), shifted, (3, -2)) > 0.8
+    assert abs(like(part(0, 0), shifted, (-4, 5))) < 0.3
+    assert like(part(0, 0), 1 - part(0, 0), (0, 0)) == pytest.approx(-1, abs=1e-5)
+    assert like(part(0, 0), jnp.full(SIZE, 0.4), (0, 0)) == 0

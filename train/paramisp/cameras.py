@@ -13,6 +13,7 @@ All are functions of u in [-1, 1], the parameter's logarithm within ``SPANS``.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,8 @@ SPANS = {
 """From where to where a parameter is drawn and acts."""
 
 MIDDLE = 0.18
-NARROW, WIDE = window(1.0), window(2.0)
-"""Gaussians of one and of two pixels."""
+NARROW, WIDE = 1.0, 2.0
+"""Gaussians' sigmas in pixels."""
 
 
 @jax.tree_util.register_dataclass
@@ -122,13 +123,20 @@ def finish(linear, camera, capture):
     x = srgb_encode(clip01(grey + (camera.saturation - camera.by_iso * iso) * (x - grey)))
     luma = rgb_to_ycbcr(x)[..., :1]
     amount = camera.sharpening * (0.75 + 0.25 * aperture) * (1.0 - speed)
-    x = x + amount * (luma - filter_reflect(luma[..., 0], NARROW)[..., None])
+    x = x + amount * (luma - filter_reflect(luma[..., 0], _taps(NARROW))[..., None])
     return jnp.round(255.0 * clip01(x)) / 255.0
+
+
+@functools.cache
+def _taps(sigma):
+    """A Gaussian's taps; not at import, which must compute nothing: processes of a group join afterwards."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(window(sigma))
 
 
 def _smoothed(x, speed):
     """Noise reduction by the camera: up to 60 % of a blur of luma by one pixel, and 90 % of one of chroma by two."""
     y, cb, cr = jnp.moveaxis(rgb_to_ycbcr(x), -1, 0)
-    y = mix(y, filter_reflect(y, NARROW), 0.6 * speed)
-    cb, cr = (mix(c, filter_reflect(c, WIDE), 0.9 * speed) for c in (cb, cr))
+    y = mix(y, filter_reflect(y, _taps(NARROW)), 0.6 * speed)
+    cb, cr = (mix(c, filter_reflect(c, _taps(WIDE)), 0.9 * speed) for c in (cb, cr))
     return clip01(ycbcr_to_rgb(jnp.stack([y, cb, cr], axis=-1)))

@@ -1,4 +1,4 @@
-"""Pairs of raw and sRGB, for all of ParamISP's training; here they are ordinary photos, taken by imaginary cameras."""
+"""Pairs of raw and sRGB, for all of ParamISP's training: a real camera's, or photos that imaginary ones take again."""
 
 import dataclasses
 from typing import NamedTuple
@@ -65,11 +65,36 @@ def take_pair(key, srgb, shot, camera, capture):
     return Pair(raw, srgb, shot.illuminant, shot.ccm, capture)
 
 
-def dequantized(key, pair, white=16383.0):
-    """The pair with Gaussian noise on both pictures that hides their steps: .4/255 and .4/white. Facts 1.9."""
+STEPS = 16383.0
+"""Steps between black and white of the sensors behind imaginary cameras: 14 bits."""
+
+
+def dequantized(key, pair, steps=STEPS):
+    """The pair with Gaussian noise on both pictures that hides their steps: .4/255 and .4/steps. Facts 1.9."""
     keys = jax.random.split(key)
     srgb = pair.srgb + 0.4 / 255 * jax.random.normal(keys[0], pair.srgb.shape)
-    return pair._replace(srgb=srgb, mosaic=pair.mosaic + 0.4 / white * jax.random.normal(keys[1], pair.mosaic.shape))
+    return pair._replace(srgb=srgb, mosaic=pair.mosaic + 0.4 / steps * jax.random.normal(keys[1], pair.mosaic.shape))
+
+
+def real_pair(sample):
+    """The pair of a sample of ``train.paramisp.folder.PairFolder``, or of a part of it; arrays of NumPy or JAX."""
+    mosaic, srgb = (sample[name].astype(np.float32) for name in ("mosaic", "srgb"))
+    rest = (sample[name] for name in ("illuminant", "ccm", "capture"))
+    return Pair(mosaic / np.float32(65535), srgb / np.float32(255), *rest)
+
+
+def part_of(pair, box):
+    """The part of a pair, or of a sample with ``mosaic`` and ``srgb``, that slices (rows, columns) cut out."""
+    if isinstance(pair, Pair):
+        return pair._replace(mosaic=pair.mosaic[box], srgb=pair.srgb[box])
+    return pair | {name: np.asarray(pair[name][box]) for name in ("mosaic", "srgb")}
+
+
+def middle_box(size, most):
+    """Slices of the middle of a mosaic of ``size``: at even places, sides at most ``most``, multiples of 4."""
+    sides = [min(n, most) // 4 * 4 for n in size]
+    starts = [(n - side) // 4 * 2 for n, side in zip(size, sides, strict=True)]
+    return tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
 
 
 def middle_of(srgb, size):

@@ -15,13 +15,11 @@ from modisp_jax.paramisp.capture import from_array
 from modisp_jax.paramisp.isp import draw_kept, forward_isp, inverse_isp
 from modisp_jax.params import init_params
 from modisp_jax.sheet import draw_columns
-from train.augment import RandomZoomCrop
-from train.cameras import cameras_of
-from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.paramisp import cameras as imaginary
-from train.paramisp.pairs import dequantized, draw_pair, middle_of
+from train.paramisp.pairs import STEPS, dequantized
+from train.paramisp.sources import imaginary_cameras, real_camera
 from train.provenance import provenance
 
 SMALL = ParamISPConfig(width=16, embedding=32)
@@ -49,6 +47,18 @@ class ParamISPExperiment:
     """Folder with color_matrices_d65.tsv and noise_profiles.tsv, for the sensors; None has made-up ones."""
     cameras: tuple[int, ...] = tuple(range(imaginary.COUNT))
     """Imaginary cameras to train on: all for pre-training, one for fine-tuning."""
+    pairs: Path | None = None
+    """Folder of a real camera's raw photos and pictures, in place of imaginary cameras; see docs/training_data.md."""
+    pictures: Path | None = None
+    """Folder of its pictures, where they do not lie beside their raw photos."""
+    val_pairs: Path | None = None
+    """Folder of raw photos and pictures to validate on."""
+    val_pictures: Path | None = None
+    """Folder of these pictures."""
+    pair_cache: Path | None = None
+    """Folder for decoded pairs, 5 bytes a pixel; None is that of the user."""
+    flips: bool = False
+    """Mirror pairs at random; those that imaginary cameras take are always mirrored."""
     start: tuple[Path, ...] = ()
     """Weights to start from, a file for each network or one for both; none: untrained."""
     crop: int = 96
@@ -77,13 +87,17 @@ class ParamISPExperiment:
             raise ValueError(f"cameras: expected some of 0 to {imaginary.COUNT - 1}, got {self.cameras}")
         if not 0.0 <= self.dropout <= 1.0:
             raise ValueError(f"dropout: expected a probability, got {self.dropout}")
+        if (self.pairs is None) != (self.val_pairs is None):
+            raise ValueError(f"expected both pairs and val_pairs, or none, got {self.pairs} and {self.val_pairs}")
+        for name in ("pictures", "val_pictures"):
+            if getattr(self, name) is not None and self.pairs is None:
+                raise ValueError(f"{name}: expected with pairs and val_pairs, got {getattr(self, name)} alone")
 
 
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
-    sensors = cameras_of(experiment.tables)
-    photos = PhotoFolder(experiment.photos)
-    validation = Validation(experiment, sensors)
+    source = (imaginary_cameras if experiment.pairs is None else real_camera)(experiment)
+    validation = Validation(experiment.config, source.validation)
 
     def init(key):
         loaded = {}
@@ -96,35 +110,31 @@ def task(experiment):
     def loss(params, context, batch, keys, progress):
         del progress
 
-        def one(srgb, key):
+        def one(sample, key):
             pair_key, noise_key, kept_key = jax.random.split(key, 3)
-            pair = draw_pair(pair_key, srgb.astype(jnp.float32) / 255.0, context, experiment.cameras)
-            inputs = dequantized(noise_key, pair) if experiment.dequantize else pair
+            pair = source.pair(pair_key, sample, context)
+            inputs = dequantized(noise_key, pair, sample.get("steps", STEPS)) if experiment.dequantize else pair
             kept = draw_kept(kept_key, experiment.dropout)
             return errors(params, inputs, pair, experiment.config, kept)
 
-        terms = {name: values.mean() for name, values in jax.vmap(one)(batch["srgb"], keys).items()}
+        terms = {name: values.mean() for name, values in jax.vmap(one)(batch, keys).items()}
         return sum(terms[name] * (experiment.cycle if name == "cycle" else 1.0) for name in terms), terms
-
-    def loader(batch, seed, shard):
-        transforms = (RandomZoomCrop(experiment.crop, experiment.zoom),)
-        return make_loader(photos, batch=batch, seed=seed, transforms=transforms, shard=shard)
 
     return Task(
         init=init,
-        context=sensors,
+        context=source.context,
         loss=loss,
-        loader=loader,
-        arrays=("srgb",),
+        loader=source.loader,
+        arrays=source.arrays,
         validate=validation.numbers,
         sheet=validation.sheet,
         rules=experiment.rules,
         card={
             "name": experiment.name,
-            "what": f"ParamISP, {' and '.join(experiment.networks)}, imaginary cameras {experiment.cameras}",
+            "what": f"ParamISP, {' and '.join(experiment.networks)}, {source.cameras}",
             "paramisp": dataclasses.asdict(experiment.config),
             "uses": provenance(**{f"start{i}": path for i, path in enumerate(experiment.start)}),
-            "data": f"photos taken again by imaginary cameras ({len(photos)} photos)",
+            "data": source.data,
         },
     )
 
@@ -162,16 +172,11 @@ def errors(params, inputs, pair, config, kept=None):
 
 
 class Validation:
-    """The middles of the validation photos, each taken by every camera of the experiment, with seeds of their own."""
+    """Figures and pictures of what networks make of some pairs."""
 
-    def __init__(self, experiment, sensors):
-        photos = PhotoFolder(experiment.val_photos)
-        self.config = experiment.config
-        make = jax.jit(functools.partial(draw_pair, cameras=sensors, which=experiment.cameras))
-        keys = jax.random.split(jax.random.key(VALIDATION_SEED), len(photos))
-        middles = [middle_of(photos[i]["srgb"], experiment.val_size) for i in range(len(photos))]
-        self.pairs = [make(key, photo) for key, photo in zip(keys, middles, strict=True)]
-        self.run = jax.jit(functools.partial(run, config=self.config))
+    def __init__(self, config, pairs):
+        self.pairs = pairs
+        self.run = jax.jit(functools.partial(run, config=config))
 
     def numbers(self, params):
         """Mean PSNR in dB by what is made, the least, and their mean over what is made (``score``)."""
