@@ -16,6 +16,7 @@ EXPERIMENT = ParamISPExperiment(
         Path("runs/paramisp-inverse/best.safetensors"),
         Path("runs/paramisp-forward/best.safetensors"),
     ),
-    loop=LoopConfig(steps=1000, batch=8, validate_every=250, log_every=20),
+    unpaired=1.0,
+    loop=LoopConfig(steps=1500, batch=8, validate_every=250, log_every=20),
     optim=OptimizerConfig(learning_rate=1e-3, warmup=20, clip_norm=1.0, ema=0.99, beta2=0.99),
 )

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.nets.paramisp import PARAMETERS
+from modisp_jax.paramisp_commands import camera_of
 from train.augment import RandomZoomCrop
 from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.paramisp.folder import PairFolder, RandomBayerCrop
-from train.paramisp.pairs import draw_pair, middle_box, middle_of, part_of, real_pair
+from train.paramisp.pairs import Pair, draw_pair, middle_box, middle_of, part_of, real_pair
 
 
 class Source(NamedTuple):
@@ -28,6 +30,8 @@ class Source(NamedTuple):
     """(key, sample, context) -> the ``Pair`` of a sample of a batch."""
     validation: list
     """Pairs to validate on."""
+    photos: list
+    """Ordinary photos to validate on, as pairs without a raw; none where there are none."""
     cameras: str
     """Which, in words."""
     data: str
@@ -48,6 +52,7 @@ def imaginary_cameras(experiment):
         arrays=("srgb",),
         pair=lambda key, sample, context: draw_pair(key, sample["srgb"].astype(jnp.float32) / 255.0, context, which),
         validation=[make(key, photo) for key, photo in zip(keys, middles, strict=True)],
+        photos=[photo_alone(photo) for photo in middles],
         cameras=f"imaginary cameras {which}",
         data=f"photos taken again by imaginary cameras ({len(photos)} photos)",
     )
@@ -65,9 +70,17 @@ def real_camera(experiment):
         arrays=("mosaic", "srgb", "illuminant", "ccm", "capture", "steps"),
         pair=lambda key, sample, context: real_pair(sample),
         validation=[real_pair(sample) for sample in middles],
+        photos=[],
         cameras=", ".join(pairs.cameras),
         data=f"raw photos and pictures of {', '.join(pairs.cameras)} ({len(pairs)} pairs)",
     )
+
+
+def photo_alone(srgb):
+    """An ordinary photo [H, W, 3] as a pair: made-up camera, daylight, no raw, nothing known of its exposure."""
+    camera = camera_of()
+    illuminant, ccm = (jnp.asarray(x, jnp.float32) for x in (camera.illuminant, camera.ccm))
+    return Pair(jnp.zeros(srgb.shape[:2]), jnp.asarray(srgb), illuminant, ccm, jnp.full(len(PARAMETERS), jnp.nan))
 
 
 def _loader(source, transforms, batch, seed, shard):

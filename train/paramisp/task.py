@@ -71,6 +71,9 @@ class ParamISPExperiment:
     """Hide the steps of both pictures under noise of .4 of a step."""
     cycle: float = 1.0
     """Weight of what comes back against what comes out, where both networks are trained. Released code: 2."""
+    unpaired: float = 0.0
+    """Weight of ordinary photos as they are in joint training, of which there is no raw: what comes back of them, and
+    what the first network made of them before. They take the second half of each batch; 0 has pairs alone."""
     val_size: int = 256
     """Largest side of the middles of validation photos."""
     loop: LoopConfig = LoopConfig(steps=1000, batch=8, validate_every=250, log_every=20)
@@ -87,6 +90,11 @@ class ParamISPExperiment:
             raise ValueError(f"cameras: expected some of 0 to {imaginary.COUNT - 1}, got {self.cameras}")
         if not 0.0 <= self.dropout <= 1.0:
             raise ValueError(f"dropout: expected a probability, got {self.dropout}")
+        if self.unpaired and (
+            len(self.networks) < 2 or not self.start or self.pairs is not None or self.loop.batch % 2
+        ):
+            expected = "both networks, start, imaginary cameras and an even batch"
+            raise ValueError(f"unpaired: expected {expected} where it is not 0, got {self.unpaired}")
         if (self.pairs is None) != (self.val_pairs is None):
             raise ValueError(f"expected both pairs and val_pairs, or none, got {self.pairs} and {self.val_pairs}")
         for name in ("pictures", "val_pictures"):
@@ -97,12 +105,12 @@ class ParamISPExperiment:
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
     source = (imaginary_cameras if experiment.pairs is None else real_camera)(experiment)
-    validation = Validation(experiment.config, source.validation)
+    validation = Validation(experiment.config, source.validation, source.photos if experiment.unpaired else ())
+    loaded = {}
+    for path in experiment.start:
+        loaded |= load_params(str(path))
 
     def init(key):
-        loaded = {}
-        for path in experiment.start:
-            loaded |= load_params(str(path))
         networks = {name: experiment.config for name in experiment.networks}
         fresh = init_params(key, PipelineConfig(None, None, None, **networks))
         return {name: loaded.get(name, fresh[name]) for name in experiment.networks}
@@ -110,19 +118,32 @@ def task(experiment):
     def loss(params, context, batch, keys, progress):
         del progress
 
-        def one(sample, key):
+        def one(sample, key, is_photo=False):
             pair_key, noise_key, kept_key = jax.random.split(key, 3)
-            pair = source.pair(pair_key, sample, context)
-            inputs = dequantized(noise_key, pair, sample.get("steps", STEPS)) if experiment.dequantize else pair
+            pair = source.pair(pair_key, sample, context["source"])
             kept = draw_kept(kept_key, experiment.dropout)
+            if is_photo:
+                pair = as_photo(pair, sample, context["before"], experiment.config)
+                kept = kept * jax.random.bernoulli(jax.random.fold_in(kept_key, 1))  # half have no EXIF at all
+            inputs = dequantized(noise_key, pair, sample.get("steps", STEPS)) if experiment.dequantize else pair
             return errors(params, inputs, pair, experiment.config, kept)
 
-        terms = {name: values.mean() for name, values in jax.vmap(one)(batch, keys).items()}
-        return sum(terms[name] * (experiment.cycle if name == "cycle" else 1.0) for name in terms), terms
+        def means(is_photo, part):
+            found = jax.vmap(functools.partial(one, is_photo=is_photo))(*jax.tree.map(lambda x: x[part], (batch, keys)))
+            return {name: values.mean() for name, values in found.items()}
+
+        half = len(keys) // 2 if experiment.unpaired else len(keys)
+        terms = means(False, slice(half))
+        total = weighted(terms, experiment.cycle)
+        if experiment.unpaired:
+            photos = means(True, slice(half, None))
+            total = total + experiment.unpaired * weighted(photos, experiment.cycle)
+            terms |= {f"photo_{name}": value for name, value in photos.items()}
+        return total, terms
 
     return Task(
         init=init,
-        context=source.context,
+        context={"source": source.context, "before": loaded.get("inverse_isp") if experiment.unpaired else None},
         loss=loss,
         loader=source.loader,
         arrays=source.arrays,
@@ -171,21 +192,38 @@ def errors(params, inputs, pair, config, kept=None):
     return {name: jnp.abs(inside(image) - inside(targets[name])).mean() for name, image in found.items()}
 
 
-class Validation:
-    """Figures and pictures of what networks make of some pairs."""
+def weighted(terms, cycle):
+    """The sum of errors, that of the cycle by its weight."""
+    return sum(value * (cycle if name == "cycle" else 1.0) for name, value in terms.items())
 
-    def __init__(self, config, pairs):
-        self.pairs = pairs
+
+def as_photo(pair, sample, inverse, config):
+    """The ordinary photo of a sample as a pair: its raw is what the inverse network ``inverse`` makes of it.
+
+    That holds joint training to raw photos as they are: without it, the two networks could agree on any values from
+    which the photo comes back well.
+    """
+    photo = pair._replace(srgb=sample["srgb"].astype(jnp.float32) / 255.0)
+    found = run({"inverse_isp": inverse}, photo, config)["inverse"]
+    return photo._replace(mosaic=jax.lax.stop_gradient(found))
+
+
+class Validation:
+    """Figures and pictures of what networks make of some pairs, and what comes back of some photos."""
+
+    def __init__(self, config, pairs, photos=()):
+        self.pairs, self.photos = pairs, photos
         self.run = jax.jit(functools.partial(run, config=config))
 
     def numbers(self, params):
         """Mean PSNR in dB by what is made, the least, and their mean over what is made (``score``)."""
         rows = [scores(self.run(params, pair), pair) for pair in self.pairs]
-        found = {}
-        for name in rows[0]:
-            values = [row[name] for row in rows]
-            found |= {name: np.mean(values), f"{name}_least": np.min(values)}
-        return {"score": np.mean([found[name] for name in rows[0]]), **found}
+        values = {name: [row[name] for row in rows] for name in rows[0]}
+        if self.photos:
+            values["photo"] = [scores({"cycle": self.run(params, p)["cycle"]}, p)["cycle"] for p in self.photos]
+        means = {name: np.mean(found) for name, found in values.items()}
+        least = {f"{name}_least": np.min(found) for name, found in values.items()}
+        return {"score": np.mean(list(means.values())), **means, **least}
 
     def sheet(self, params):
         """Some photos: the camera's picture, what was made of it or of its raw, and ten times the difference."""
@@ -205,15 +243,12 @@ class Validation:
 def scores(found, pair):
     """PSNR in dB of outputs, clipped and without the rim, by name."""
     targets = targets_of(pair)
-    return {
-        name: float(
-            -10
-            * np.log10(
-                np.mean(np.square(inside(np.clip(np.asarray(image), 0, 1) - np.clip(targets[name], 0, 1)))) + 1e-12
-            )
-        )
-        for name, image in found.items()
-    }
+
+    def decibels(image, target):
+        off = inside(np.clip(np.asarray(image), 0, 1) - np.clip(target, 0, 1))
+        return float(-10 * np.log10(np.mean(np.square(off)) + 1e-12))
+
+    return {name: decibels(image, targets[name]) for name, image in found.items()}
 
 
 def error(image, target):
