@@ -92,15 +92,26 @@ def inverse_isp(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", 
 
     Reference: paper sections 3.1 to 3.3; facts 1.3 to 1.7.
     """
+    _, image, correction = inverse_in_parts(params, srgb, illuminant, ccm, capture, config=config, kept=kept)
+    if pattern is None:
+        return canonet.to_camera(image + correction, illuminant, ccm)
+    return canonet.to_mosaic(image + correction, illuminant, ccm, pattern=pattern)
+
+
+def inverse_in_parts(params, srgb, illuminant, ccm, capture=None, *, config=PAPER, kept=None):
+    """What the two networks of :func:`inverse_isp` find; arguments as there.
+
+    Returns:
+      ``(coefficients, image, correction)``: of GlobalNet's stages [S, 39], the picture after them, G(sRGB), and
+      LocalNet's correction L of that, both [H, W, 3].
+    """
     check_size(check_image(srgb, "srgb"), "srgb")
     z = embed(params, Capture() if capture is None else capture, illuminant, ccm, config, kept)
     mask = exposure_mask(srgb, config.mask_start)
-    image = apply_global(_coefficients(params, srgb, mask, z, config), srgb, residual=config.residual)
+    coefficients = _coefficients(params, srgb, mask, z, config)
+    image = apply_global(coefficients, srgb, residual=config.residual)
     mask = mask if config.shared_mask else exposure_mask(image, config.mask_start)
-    linear = image + _local(params, image, mask, z, config)
-    if pattern is None:
-        return canonet.to_camera(linear, illuminant, ccm)
-    return canonet.to_mosaic(linear, illuminant, ccm, pattern=pattern)
+    return coefficients, image, _local(params, image, mask, z, config)
 
 
 def _local(params, image, mask, z, config):
