@@ -38,14 +38,22 @@ def large_photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, coarse, c
     size = check_image(srgb, "srgb")
     scale = coarse / max(size)
     small = tuple(max(SMALLEST, 4 * round(n * scale / 4)) for n in size)
+    srgb = jnp.asarray(srgb, jnp.float32)
     camera = as_float32((illuminant, ccm, Capture() if capture is None else capture))
-    return _inverse(params, jnp.asarray(srgb, jnp.float32), *camera, small=small, config=config)
+    coefficients, correction = _found(params, srgb, *camera, small=small, config=config)
+    image = apply_global(coefficients, srgb, residual=config.residual)  # not as one program, see there
+    return _corrected(image, correction, *camera[:2])
 
 
 @functools.partial(jax.jit, static_argnames=("small", "config"))
-def _inverse(params, srgb, illuminant, ccm, capture, *, small, config):
+def _found(params, srgb, illuminant, ccm, capture, *, small, config):
+    """Coefficients and correction of the photo, shrunk to the size ``small``."""
     shrunk = clip01(jax.image.resize(srgb, (*small, 3), "linear", antialias=True, precision="highest"))
     coefficients, _, correction = inverse_in_parts(params, shrunk, illuminant, ccm, capture, config=config)
-    image = apply_global(coefficients, srgb, residual=config.residual)
-    linear = image + resize_bilinear(correction, srgb.shape[:2], align="centers")
+    return coefficients, correction
+
+
+@jax.jit
+def _corrected(image, correction, illuminant, ccm):
+    linear = image + resize_bilinear(correction, image.shape[:2], align="centers")
     return clip01(canonet.to_camera(linear, illuminant, ccm))

@@ -7,6 +7,7 @@ gradients for every finite float:
     ln gamma in +-2, ln alpha in +-4, beta in 0..64
 """
 
+import jax
 import jax.numpy as jnp
 
 from modisp_jax.nets.paramisp import BASIS, LINEAR
@@ -16,6 +17,10 @@ LIMIT = 64.0
 LOG_GAMMA, LOG_ALPHA = 2.0, 4.0
 DARK = 1e-6
 """Where powers become straight lines through 0: with an exponent under 1 the true slope has no limit."""
+
+
+# Compiled by themselves where apply_global is not: all stages as one program compute the powers of a stage again for
+# each value that the next one makes of them.
 
 
 def apply_global(coefficients, image, *, residual):
@@ -36,6 +41,7 @@ def apply_global(coefficients, image, *, residual):
     return image
 
 
+@jax.jit
 def quadratic(p, weights):
     """``W^T (r^2, rg, rb, r, g^2, gb, g, b^2, b, 1)`` of colours p [..., 3]; weights W [10, 3]; [..., 3].
 
@@ -49,6 +55,7 @@ def quadratic(p, weights):
     return inside + (p - held) * clip(slopes, 0.0, 1.0)
 
 
+@jax.jit
 def curve(p, weights):
     """``(S(alpha p + beta) - S(beta)) / (S(alpha + beta) - S(beta))`` with ``S(t) = sign(t) |t|^gamma``, per channel.
 
