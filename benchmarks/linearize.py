@@ -11,6 +11,8 @@ then the same change is made to the raw that is known and to the one that was fo
 of the second against the first. "none" is no change, so it is the round trip again.
 
 "as it is" changes the photo itself: linear light by the sRGB curve, times the factor, and back, clipped.
+
+ParamISP is steered by what the photos' files say of the exposure; those of the unprocessed photos say nothing.
 """
 
 import dataclasses
@@ -29,6 +31,7 @@ from modisp_jax.io.resize import resize_area
 from modisp_jax.io.white_balance import virtual_profile
 from modisp_jax.linearization import LinearizeConfig
 from modisp_jax.metrics import psnr
+from modisp_jax.paramisp_file import load_paramisp
 from modisp_jax.unprocess import draw_and_take, read_cameras
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +51,8 @@ class Options:
     """Height and width to which pictures, lying down, are brought: scaled by areas, and their middle."""
     photos: int = 12
     """How many photos of val."""
+    paramisp: str = "paramisp"
+    """ParamISP's networks: those that ship, or a file."""
     write: bool = False
     """Write results/linearize.json and the tables of docs/photos.md."""
 
@@ -55,9 +60,10 @@ class Options:
 def main(options):
     """Measures, prints, and writes where asked."""
     about = common.machine()
-    sets = renderers(options.shared / "reference" / "weights")
-    photos = [fill(mj.read_photo(path).srgb, options.size) for path in val_photos(options)]
-    results = {"size": options.size, "photos": len(photos)}
+    sets = renderers(options.shared / "reference" / "weights", options.paramisp)
+    read = [mj.read_photo(path) for path in val_photos(options)]
+    photos = [(fill(photo.srgb, options.size), photo.metadata) for photo in read]
+    results = {"size": options.size, "photos": len(photos), "paramisp": options.paramisp}
     results["round trip"] = round_trips(photos, sets)
     print_rows("round trip", results["round trip"])
     results["edits"] = edits(list(known_raws(photos, options)), sets)
@@ -76,15 +82,17 @@ def val_photos(options):
     return found
 
 
-def renderers(weights):
-    """Parameter sets that render, by name; and that of the published linearisation under "network"."""
+def renderers(weights, paramisp):
+    """Parameter sets that render, by name; that of the published linearisation under "network", and, under "paramisp",
+    ParamISP's with its configuration."""
     published = mj.import_torch(
         photofinishing=weights / "photofinishing" / "photofinishing_s24-style-0.pth",
         enhancement=weights / "enhancement" / "enhancement_s24-style-0.pth",
         cie_xyz=weights / "io" / "cie_xyz_net.pth",
     )
     ours = {"natural": mj.load_params(), "neutral": mj.load_params("neutral")}
-    return ours | {"network": {"io": published.pop("io")}, "published": published}
+    networks = {"network": {"io": published.pop("io")}, "paramisp": load_paramisp(paramisp, ("inverse_isp",))}
+    return ours | networks | {"published": published}
 
 
 def fill(picture, size):
@@ -102,16 +110,21 @@ ALL = ("natural", "neutral", "published")
 
 
 def methods(sets, renderer):
-    """Name to a function from a photo to a raw, for what is rendered by ``renderer``."""
+    """Name to a function from a photo and its metadata to a raw, for what is rendered by ``renderer``."""
+
+    def by(**options):
+        return lambda srgb, metadata: mj.linearize(srgb, metadata=metadata, **options)
 
     def inverse(config, **options):
-        return lambda srgb: mj.linearize(srgb, params=sets[renderer], config=config, **options)
+        return by(params=sets[renderer], config=config, **options)
 
     as_srgb = virtual_profile(np.ones(3), np.eye(3))
+    networks, reading = sets["paramisp"]
     return {
-        "sRGB curve": lambda srgb: mj.linearize(srgb, method="curve", config=LinearizeConfig(exposure=0, contrast=0)),
-        "curve": lambda srgb: mj.linearize(srgb, method="curve"),
-        "published network": lambda srgb: mj.linearize(srgb, method="cie_xyz", params=sets["network"]),
+        "sRGB curve": by(method="curve", config=LinearizeConfig(exposure=0, contrast=0)),
+        "curve": by(method="curve"),
+        "published network": by(method="cie_xyz", params=sets["network"]),
+        "paramisp": by(method="paramisp", params=networks, config=LinearizeConfig(paramisp=reading)),
         "inverse, 2 renderings": inverse(LinearizeConfig(iterations=2)),
         "inverse, 4 renderings": inverse(LinearizeConfig(iterations=4)),
         "inverse": inverse(LinearizeConfig()),
@@ -122,18 +135,19 @@ def methods(sets, renderer):
 
 
 def round_trips(photos, sets):
-    """{method: {renderer, what: dB}}, means and minima over the photos."""
+    """{method: {renderer, what: dB}}, means and minima over the photos, (sRGB, metadata) each."""
     rows = {}
-    everywhere = ("sRGB curve", "curve", "published network", "inverse")
+    everywhere = ("sRGB curve", "curve", "published network", "paramisp", "inverse")
     for renderer in ALL:
         for name, method in methods(sets, renderer).items():
             if renderer != "natural" and name not in everywhere:
                 continue
-            found = [float(psnr(mj.render(sets[renderer], method(y), edits=PLAIN), y)) for y in photos]
+            found = [float(psnr(mj.render(sets[renderer], method(*one), edits=PLAIN), one[0])) for one in photos]
             rows.setdefault(name, {}).update(
                 {f"{renderer}, mean": round(float(np.mean(found)), 1), f"{renderer}, least": round(min(found), 1)}
             )
-    denoised = [float(psnr(mj.render(sets["natural"], methods(sets, "natural")["inverse"](y)), y)) for y in photos]
+    inverse = methods(sets, "natural")["inverse"]
+    denoised = [float(psnr(mj.render(sets["natural"], inverse(*one)), one[0])) for one in photos]
     rows["inverse, rendered with denoising"] = {
         "natural, mean": round(float(np.mean(denoised)), 1),
         "natural, least": round(min(denoised), 1),
@@ -148,7 +162,7 @@ def known_raws(photos, options):
         yield "camera raws", dataclasses.replace(raw, image=jnp.asarray(fill(np.asarray(raw.image), options.size)))
     tables = options.shared / "data" / "tables"
     cameras = read_cameras(tables / "color_matrices_d65.tsv", tables / "noise_profiles.tsv")
-    for number, srgb in enumerate(photos):
+    for number, (srgb, _) in enumerate(photos):
         _, raw, clean = draw_and_take(jax.random.key(5_000_000 + number), jnp.asarray(srgb), cameras)
         yield "unprocessed photos", dataclasses.replace(raw, image=clean, saturation=jnp.ones(()))
 
@@ -174,7 +188,7 @@ def rendered(sets, raw, exposure=0.0, mired=0.0, style=None):
 def edits(known, sets):
     """{kind: {method: {change: mean dB}}}."""
     sets = sets | {"vivid": mj.load_params(style="vivid")}
-    chosen = ("sRGB curve", "curve", "published network", "inverse", "inverse, sRGB as the camera")
+    chosen = ("sRGB curve", "curve", "published network", "paramisp", "inverse", "inverse, sRGB as the camera")
     functions = {name: method for name, method in methods(sets, "natural").items() if name in chosen}
     found = {}
     for kind, raw in known:
@@ -185,7 +199,7 @@ def edits(known, sets):
             direct = srgb_encode(srgb_decode(photo) * 2 ** CHANGES[change].get("exposure", 0.0))
             rows.setdefault("as it is", {}).setdefault(change, []).append(float(psnr(direct, truth[change])))
         for name, method in functions.items():
-            back = method(photo)
+            back = method(photo, raw.metadata)
             for change, options in CHANGES.items():
                 score = float(psnr(rendered(sets, back, **options), truth[change]))
                 rows.setdefault(name, {}).setdefault(change, []).append(score)

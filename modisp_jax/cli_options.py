@@ -123,11 +123,12 @@ class RenderingOptions:
     """How they carry it: as a JPEG through a curve fitted to the photo, bit for bit, or by the published network."""
     raw_quality: int = 97
     """Quality of the raw in them, 1 to 100; lossless has none."""
-    linearize: Literal["inverse", "curve", "cie_xyz"] = "inverse"
-    """How finished photos become raw ones: by the light of which the default style makes them, by a fixed curve, or by
-    the published network."""
+    linearize: Literal["inverse", "curve", "paramisp", "cie_xyz"] = "inverse"
+    """How finished photos become raw ones: by the light of which the default style makes them, by a fixed curve, by
+    ParamISP's inverse network, or by the published network."""
     networks: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Parameter file with the networks of --raw-codec adapter and --linearize cie_xyz."""
+    """Parameter file with the networks of --raw-codec adapter and --linearize cie_xyz; of --linearize paramisp, others
+    than those that ship."""
     stored_settings: bool = True
     """Render a picture that carries its raw with the settings it was made with, where no others are given."""
 

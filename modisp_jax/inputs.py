@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from modisp_jax.checkpoints import BUILT_IN, STYLES, load_params
 from modisp_jax.io.s24 import find_s24_json
-from modisp_jax.linearization import read_photo_as_raw
+from modisp_jax.linearization import LinearizeConfig, read_photo_as_raw
 from modisp_jax.mix import STAGE_NAMES
+from modisp_jax.paramisp_file import load_paramisp
 from modisp_jax.raw import read_raw
 from modisp_jax.raw_jpeg import read_raw_of_jpeg
 from modisp_jax.render_settings import checked_edits
@@ -47,8 +48,7 @@ def read_input(path, options):
     if kept is not None:
         ours = options.stored_settings and "modisp_jax" in kept.settings  # the published tool's edits are not ours
         return Input(kept.raw, kept.settings if ours else {}, None)
-    params = _network_file(options.networks, "cie_xyz") if options.linearize == "cie_xyz" else _own_params()
-    return Input(read_photo_as_raw(path, method=options.linearize, params=params), {}, options.linearize)
+    return Input(read_photo_as_raw(path, method=options.linearize, **_means(options)), {}, options.linearize)
 
 
 def is_of_a_split(path):
@@ -57,9 +57,23 @@ def is_of_a_split(path):
     return is_png and (path.parent.name.endswith("raw_images") or find_s24_json(path) is not None)
 
 
+def _means(options):
+    """What the way by which finished photos become raw takes besides the photo, as arguments of ``linearize``."""
+    if options.linearize == "paramisp":
+        params, reading = _paramisp(options.networks)
+        return {"params": params, "config": LinearizeConfig(paramisp=reading)}
+    return {"params": _network_file(options.networks, "cie_xyz") if options.linearize == "cie_xyz" else _own_params()}
+
+
 @functools.lru_cache(maxsize=1)
 def _own_params():
     return load_params()
+
+
+@functools.lru_cache(maxsize=2)
+def _paramisp(path):
+    """ParamISP's inverse network and its configuration: of a file, or those that ship."""
+    return load_paramisp("paramisp" if path is None else str(path), networks=("inverse_isp",))
 
 
 @functools.lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ import numpy as np
 
 from modisp_jax.checkpoints import load_params
 from modisp_jax.color import GENERIC_CAMERA, apply_matrix, srgb_decode, srgb_encode
-from modisp_jax.config import PipelineConfig, RenderConfig
+from modisp_jax.config import ParamISPConfig, PipelineConfig, RenderConfig
 from modisp_jax.io.dng_color import (
     D65,
     XYZ_D50_TO_SRGB,
@@ -27,14 +27,19 @@ from modisp_jax.io.dng_color import (
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.photos import read_photo
 from modisp_jax.nets.linearize import CieXyzNet
-from modisp_jax.numerics import clip01
+from modisp_jax.numerics import clip01, mix
 from modisp_jax.ops.guided_upsample import guided_upsample
-from modisp_jax.params import check_network, config_of
+from modisp_jax.paramisp.capture import capture_of
+from modisp_jax.paramisp.features import exposure_mask
+from modisp_jax.paramisp.photos import photo_to_raw
+from modisp_jax.paramisp_file import load_paramisp
+from modisp_jax.params import check_network, config_of, param_shapes
 from modisp_jax.pipeline import MIN_SIDE, render
+from modisp_jax.tree import flatten
 from modisp_jax.types import Edits, Raw, check_image
 from modisp_jax.unprocess import scene_linear
 
-METHODS = ("inverse", "curve", "cie_xyz")
+METHODS = ("inverse", "curve", "paramisp", "cie_xyz")
 
 DAYLIGHT = 6504.0
 """Temperature of D65 in K."""
@@ -51,6 +56,9 @@ PUBLISHED_LIGHT = (5000.0, 0.0)
 """Temperature in K and tint of the light that the published tool takes the photo to be under."""
 
 PUBLISHED_LONG_SIDE = 2000
+
+WHITE = 0.95
+"""Value of a photo's least channel from which ``paramisp`` takes a pixel for over-exposed; it is so wholly at 1."""
 
 
 LIMITS = (
@@ -69,7 +77,7 @@ class LinearizeConfig:
     iterations: int = 6
     """Renderings of ``inverse``; each costs about a rendering without denoising. Half as many for large photos."""
     coarse: int = 1024
-    """Long side in pixels at which photos of more than twice that are solved first."""
+    """Long side in pixels at which ``inverse`` solves photos of more than twice that first."""
     rate: float = 0.7
     """Share of the difference to the photo, in sRGB values, that an iteration adds to the light, in sRGB values."""
     exposure: float = 0.9
@@ -83,6 +91,9 @@ class LinearizeConfig:
     published_size: bool = False
     """For ``cie_xyz``: enlarge photos whose long side is under 2000 pixels to that first, as the published reader does;
     bilinear, half-pixel centres."""
+    paramisp: ParamISPConfig | None = None
+    """For ``paramisp``: the configuration of the networks given, as :func:`modisp_jax.paramisp_file.load_paramisp`
+    returns it. None: as their shapes say, in the paper's reading."""
 
     def __post_init__(self):
         for name, low, high in LIMITS:
@@ -103,15 +114,19 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
     ``F`` is ``render`` with ``params``, without the denoiser: a finished photo has been denoised, and x could only undo
     that by noise. So render the result with ``Edits(denoise=0)``.
     ``curve`` is a fixed curve, :func:`modisp_jax.unprocess.scene_linear`, and needs no parameters.
+    ``paramisp`` is ParamISP's inverse network, steered by what the metadata say of the exposure; unknown is fine.
+    Over-exposed pixels, from ``WHITE`` up, fade to the level at which the channels saturate, wherever the network would
+    have them.
     ``cie_xyz`` is the published way: ``raw = .7 n CCM^-1 S net(.85 y)`` with S from XYZ to linear sRGB, at 5000 K.
 
     Pure but for loading default parameters: works under ``jit``, ``vmap`` and ``grad``. Compiled once for each size.
 
     Args:
       srgb: finished photo [H, W, 3] in [0, 1] (clipped), sRGB values; at least 16 pixels a side.
-      method: ``"inverse"``, ``"curve"`` or ``"cie_xyz"``.
+      method: ``"inverse"``, ``"curve"``, ``"paramisp"`` or ``"cie_xyz"``.
       params: for ``inverse`` the parameter set that will render, with ``photofinish`` and perhaps ``enhance``; default:
-        those of :func:`modisp_jax.load_params`. For ``cie_xyz`` a set with ``io/cie_xyz`` (``mj.import_torch``).
+        those of :func:`modisp_jax.load_params`. For ``paramisp`` a set with ``inverse_isp``; default: the networks that
+        ship, which bring their configuration. For ``cie_xyz`` a set with ``io/cie_xyz`` (``mj.import_torch``).
       metadata: the photo's ``RawMetadata``, to be kept; its colour becomes that of ``profile``.
       profile: a ``CameraProfile`` with a colour matrix: of the camera that the raw shall seem to be of. It must see
         daylight greenest, as cameras do (``cie_xyz``: any).
@@ -125,7 +140,8 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
       ValueError: a photo of another shape, integers, an unknown method, parameters that are missing or of another
         network, or a profile that cannot be used.
 
-    Reference: ``inverse`` and ``curve`` are ours; ``cie_xyz`` is section I.11 of arXiv 2512.08564.
+    Reference: ``inverse`` and ``curve`` are ours; ``paramisp`` is arXiv 2312.13313, the treatment of white ours;
+    ``cie_xyz`` is section I.11 of arXiv 2512.08564.
     """
     size = check_image(srgb, "srgb")
     if min(size) < MIN_SIDE:
@@ -137,6 +153,8 @@ def linearize(srgb, *, method="inverse", params=None, metadata=None, profile=PRO
         return _by_cie_xyz(srgb, params, metadata, profile, config)
     neutral = xyz_to_neutral(D65, profile)
     camera = _camera(profile, neutral)
+    if method == "paramisp":
+        return _finish(_by_paramisp(srgb, params, metadata, camera, config), neutral, metadata, profile)
     if method == "curve":
         linear = _curve(srgb, config)
     else:
@@ -239,6 +257,37 @@ def _improve(state, picture, srgb, config):
 @functools.partial(jax.jit, static_argnames="config")
 def _curve(srgb, config):
     return scene_linear(srgb, config.exposure, config.contrast)
+
+
+def _by_paramisp(srgb, params, metadata, camera, config):
+    network, reading = _inverse_network(params, config)
+    capture = None if metadata is None else capture_of(metadata)
+    srgb = clip01(srgb)
+    image = photo_to_raw(network, srgb, camera.illuminant, camera.ccm, capture, pattern=None, config=reading)
+    return dataclasses.replace(camera, image=_saturated(image, srgb, camera.saturation))
+
+
+def _inverse_network(params, config):
+    """(ParamISP's inverse network, its configuration) of a parameter set, or those that ship."""
+    if params is None:
+        params, reading = load_paramisp(networks=("inverse_isp",))
+        return params["inverse_isp"], reading
+    shape = config_of(params).inverse_isp
+    if shape is None:
+        raise ValueError(f"params: paramisp needs 'inverse_isp', got only {sorted(params)}")
+    reading = shape if config.paramisp is None else config.paramisp
+    own = {"inverse_isp": params["inverse_isp"]}
+    expected = param_shapes(PipelineConfig(None, None, None, inverse_isp=reading))
+    if {name: jnp.shape(leaf) for name, leaf in flatten(own).items()} != expected:
+        raise ValueError(f"params: inverse_isp: expected a network of {reading}, got one of {shape}")
+    return params["inverse_isp"], reading
+
+
+@jax.jit
+def _saturated(image, srgb, saturation):
+    """Camera RGB that is saturated at least where the photo is white; before that it fades there."""
+    white = jnp.min(exposure_mask(srgb, WHITE), axis=-1, keepdims=True)
+    return mix(image, jnp.maximum(image, saturation), white)
 
 
 def _by_cie_xyz(srgb, params, metadata, profile, config):

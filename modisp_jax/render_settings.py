@@ -39,6 +39,9 @@ RAW_SUFFIXES = (
 LEARNED = ("cross-camera", "preferred")
 """White balance by networks, which a file brings."""
 
+BY_NETWORKS = ("paramisp", "cie_xyz")
+"""Ways from finished photos to raw ones by networks, which a file can bring."""
+
 
 def photos_of(paths):
     """The photos that paths stand for: a folder for the raw files in it, in order of name."""
@@ -188,6 +191,7 @@ def record(options, photo, white_balance, *, stored=None, linearized=None):
         "modisp_jax": __version__,
         "raw": (stored or {}).get("raw", photo.name),
         "linearized": linearized,
+        "networks": named_source(options.networks, ()) if linearized in BY_NETWORKS and options.networks else None,
         "params": named_source(options.params, BUILT_IN),
         "style": options.style and named_source(options.style, (*STYLES, "neutral")),
         "mix": _mix(options.style),

@@ -15,6 +15,7 @@ from modisp_jax.io.images import read_image, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.render_settings import record, set_light
 from modisp_jax.style_file import StyleFile, write_style_file
+from tests.paramisp.samples import QUICK, network, ship, write_networks
 from tests.samples import photo
 from tests.test_render_settings import OPTIONS
 
@@ -110,6 +111,30 @@ def test_a_linearised_photo_may_be_carried_too(folder, tmp_path):
     assert render(tmp_path / "a.jpg", "-o", tmp_path / "b.jpg") == 0
     assert read_settings(tmp_path / "b.jpg")["edits"] == {"denoise": 0.0}
     assert psnr(read_image(tmp_path / "a.jpg"), read_image(tmp_path / "b.jpg")) > 36  # of noise, through three JPEGs
+
+
+def test_a_finished_photo_by_paramisp(folder, tmp_path, monkeypatch, capsys):
+    """By the networks that ship and by those of a file, which the record names."""
+    common = ("--params", "neutral", "--linearize", "paramisp")
+    ship(monkeypatch, tmp_path / "weights")
+    assert render(folder / "finished.png", "-o", tmp_path / "a.png", *common) == 0
+    settings = read_settings(tmp_path / "a.png")
+    assert settings["linearized"] == "paramisp"
+    assert "networks" not in settings
+    params = {"inverse_isp": network("inverse_isp", QUICK)}
+    expected = mj.read_photo_as_raw(folder / "finished.png", method="paramisp", params=params)
+    expected = mj.render(mj.load_params("neutral"), expected)
+    np.testing.assert_allclose(read_image(tmp_path / "a.png"), expected, atol=0.51 / 255)
+    file = ("--networks", write_networks(tmp_path / "own.safetensors"))
+    assert render(folder / "finished.png", "-o", tmp_path / "b.png", *common, *file) == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "a.png"))
+    assert read_settings(tmp_path / "b.png")["networks"].startswith("own.safetensors sha256:")
+    mj.save_params(tmp_path / "other.safetensors", mj.load_params("neutral"))
+    file = ("--networks", tmp_path / "other.safetensors")
+    assert render(folder / "finished.png", "-o", tmp_path / "c.png", *common, *file) == 2
+    assert "expected the networks inverse_isp, got photofinish" in capsys.readouterr().err
+    assert render(folder / "photo.dng", "-o", tmp_path / "d.png", *common, *file) == 0  # which is raw
+    assert not {"linearized", "networks"} & set(read_settings(tmp_path / "d.png"))
 
 
 def test_a_png_of_a_split_whose_json_is_missing_is_no_finished_photo(tmp_path):

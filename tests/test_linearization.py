@@ -1,5 +1,6 @@
 """Finished photos made raw again: laws, with the untrained style as renderer; then parity with the published."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import modisp_jax as mj
+from modisp_jax import checkpoints
 from modisp_jax.config import PhotofinishConfig, PipelineConfig
 from modisp_jax.io.dng_color import Calibration, CameraProfile
 from modisp_jax.io.images import write_image
@@ -15,13 +17,18 @@ from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.linearization import PROFILE, LinearizeConfig, _improve
 from modisp_jax.metrics import psnr
 from modisp_jax.nets.linearize import CieXyzNet
+from modisp_jax.nets.paramisp import GAMMA
 from modisp_jax.stages.color import to_linear_srgb
 from modisp_jax.unprocess import scene_linear
-from tests.samples import EXTREMES, photo
+from tests.paramisp.samples import QUICK, network, write_networks
+from tests.samples import EXTREMES, numbered_params, photo
 
 SIZE = (24, 32)
-QUICK = LinearizeConfig(iterations=3)
+FEW = LinearizeConfig(iterations=3)
+PARAMISP = {"method": "paramisp"}
+WIDER = dataclasses.replace(QUICK, width=6)
 CIE_XYZ = PipelineConfig(None, None, None, io=("cie_xyz",))
+EXPOSED = RawMetadata(iso=200.0, exposure_time=0.01, f_number=2.8, focal_length=50.0)
 D65 = (6504.0, 6.5)
 """Temperature and tint of daylight as the sliders have it."""
 
@@ -32,8 +39,20 @@ def neutral():
 
 
 @pytest.fixture(scope="module")
-def network():
+def cie_xyz():
     return mj.init_params(jax.random.key(0), CIE_XYZ)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """ParamISP's network as it starts: it takes back a gamma of 2.2."""
+    return {"inverse_isp": network("inverse_isp", QUICK)}
+
+
+@pytest.fixture(scope="module")
+def numbered():
+    """The same with numbers in all its parameters."""
+    return {"inverse_isp": numbered_params(network("inverse_isp", QUICK), 0.5)}
 
 
 def light_of(raw):
@@ -54,11 +73,11 @@ def test_the_curve_is_that_of_unprocessing():
     np.testing.assert_allclose(light_of(raw), scene_linear(photo(*SIZE), 0.9, 0.3), atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["curve", "inverse"])
-def test_black_and_white_stay(neutral, method):
+@pytest.mark.parametrize("method", ["curve", "inverse", "paramisp"])
+def test_black_and_white_stay(neutral, untrained, method):
     srgb = np.zeros((*SIZE, 3), np.float32)
     srgb[:, 16:] = 1.0
-    raw = mj.linearize(srgb, method=method, params=neutral, config=QUICK)
+    raw = mj.linearize(srgb, method=method, params=untrained if method == "paramisp" else neutral, config=FEW)
     np.testing.assert_allclose(raw.image[:, :12], 0, atol=1e-4)
     np.testing.assert_allclose(raw.image[:, 20:], np.broadcast_to(raw.saturation, (24, 12, 3)), atol=2e-3)
     assert float(raw.image.max()) <= 1.0
@@ -140,9 +159,10 @@ def test_what_the_camera_is_changes_nothing_of_the_light():
         mj.linearize(photo(*SIZE), method="curve", profile=camera([[1.2, 0.1, 0.1], [-0.2, 0.7, 0.1], [0, 0.1, 1.1]]))
 
 
-@pytest.mark.parametrize("method", ["curve", "cie_xyz"])
-def test_jit_vmap_and_finite_gradients(network, method):
-    function = functools.partial(mj.linearize, method=method, params=network)
+@pytest.mark.parametrize("method", ["curve", "paramisp", "cie_xyz"])
+def test_jit_vmap_and_finite_gradients(cie_xyz, numbered, method):
+    params = numbered if method == "paramisp" else cie_xyz
+    function = functools.partial(mj.linearize, method=method, params=params, metadata=EXPOSED)
     images = jnp.asarray(np.stack([photo(*SIZE), np.resize(EXTREMES, (*SIZE, 3))]))
 
     @jax.jit
@@ -154,7 +174,7 @@ def test_jit_vmap_and_finite_gradients(network, method):
     assert raws.metadata is None
     assert np.isfinite(gradients).all()
     for k, image in enumerate(images):
-        np.testing.assert_allclose(raws.image[k], function(image).image, atol=2e-6)
+        np.testing.assert_allclose(raws.image[k], function(image).image, atol=1e-4 if method == "paramisp" else 2e-6)
 
 
 @pytest.mark.slow
@@ -186,6 +206,23 @@ def test_a_file(tmp_path):
         (photo(*SIZE), {"method": "cie_xyz"}, "params: cie_xyz needs a set with io/cie_xyz .* got NoneType"),
         (photo(*SIZE), {"method": "cie_xyz", "params": {"io": {"cie_xyz": {}}}}, "expected those of one network"),
         (photo(*SIZE), {"params": {"io": {"cie_xyz": {}}}}, "inverse needs 'photofinish'"),
+        (
+            photo(*SIZE),
+            PARAMISP | {"params": {"io": {"cie_xyz": {}}}},
+            r"paramisp needs 'inverse_isp', got only \['io'\]",
+        ),
+        (photo(*SIZE), PARAMISP | {"params": {"inverse_isp": {}}}, "not a complete parameter set"),
+        (
+            photo(*SIZE),
+            PARAMISP | {"params": {"inverse_isp": network("inverse_isp", QUICK) | {"other": np.zeros(3)}}},
+            "inverse_isp: expected a network of ParamISPConfig",
+        ),
+        (
+            photo(*SIZE),
+            PARAMISP
+            | {"params": {"inverse_isp": network("inverse_isp", QUICK)}, "config": LinearizeConfig(paramisp=WIDER)},
+            r"expected a network of ParamISPConfig\(width=6, .*, got one of ParamISPConfig\(width=4",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(srgb, options, message):
@@ -199,9 +236,9 @@ def test_impossible_options_are_refused(options):
         LinearizeConfig(**options)
 
 
-def test_an_untrained_network_squares(network):
+def test_an_untrained_network_squares(cie_xyz):
     """XYZ = S (.85 y)^2, times .7; what the camera cannot show is clipped."""
-    raw = mj.linearize(photo(*SIZE), method="cie_xyz", params=network)
+    raw = mj.linearize(photo(*SIZE), method="cie_xyz", params=cie_xyz)
     np.testing.assert_allclose(mj.white_balance_of(raw)[0], 5000, atol=10)
     xyz = 0.7 * (0.85 * photo(*SIZE)) ** 2 @ mj.color.SRGB_TO_XYZ.T
     d50 = np.array([[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540]])
@@ -210,10 +247,60 @@ def test_an_untrained_network_squares(network):
     np.testing.assert_allclose(raw.image, np.clip(expected, 0, 1), atol=1e-5)
 
 
-def test_small_photos_can_be_enlarged_first(network):
+def test_small_photos_can_be_enlarged_first(cie_xyz):
     config = LinearizeConfig(published_size=True)
-    spec = jax.eval_shape(lambda x: mj.linearize(x, method="cie_xyz", params=network, config=config), photo(48, 96))
+    spec = jax.eval_shape(lambda x: mj.linearize(x, method="cie_xyz", params=cie_xyz, config=config), photo(48, 96))
     assert spec.image.shape == (1000, 2000, 3)
+
+
+def test_an_untrained_paramisp_takes_back_its_gamma(untrained):
+    """At any size; near white less, since that saturates."""
+    for size in (SIZE, (88, 92)):
+        srgb = 0.9 * photo(*size)
+        raw = mj.linearize(srgb, params=untrained, metadata=EXPOSED, **PARAMISP)
+        np.testing.assert_allclose(light_of(raw), srgb**GAMMA, atol=1e-5)
+        np.testing.assert_allclose(mj.white_balance_of(raw), D65, atol=3)
+        np.testing.assert_array_equal(raw.saturation, raw.illuminant)
+        assert (raw.metadata.iso, raw.metadata.size) == (200.0, size)
+
+
+def test_white_saturates_whatever_the_network_makes_of_it(numbered):
+    srgb = np.full((*SIZE, 3), 1.0, np.float32)
+    raw = mj.linearize(srgb, params=numbered, **PARAMISP)
+    assert (raw.image >= raw.saturation).all()
+    np.testing.assert_allclose(light_of(raw), 1.0, atol=1e-5)
+    red = mj.linearize(srgb * [1.0, 0.9, 0.9], params=numbered, **PARAMISP)  # one channel is no white
+    assert (red.image < red.saturation).any()
+
+
+def test_exposure_data_steer_paramisp(numbered):
+    """None at all, none known, and two of which one parameter differs."""
+    metadata = (None, RawMetadata(), EXPOSED, dataclasses.replace(EXPOSED, iso=3200.0))
+    nothing, unknown, known, other = (
+        np.asarray(mj.linearize(photo(*SIZE), params=numbered, metadata=one, **PARAMISP).image) for one in metadata
+    )
+    np.testing.assert_array_equal(nothing, unknown)
+    assert np.abs(known - unknown).max() > 1e-3
+    assert np.abs(known - other).max() > 1e-3
+
+
+def test_paramisp_reads_its_networks_as_their_configuration_says(numbered):
+    """A reading that does not show in the shapes: residual stages make other pictures."""
+    images = [
+        mj.linearize(photo(*SIZE), params=numbered, config=LinearizeConfig(paramisp=reading), **PARAMISP).image
+        for reading in (None, QUICK, dataclasses.replace(QUICK, residual=True))
+    ]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert np.abs(images[0] - images[2]).max() > 1e-3
+
+
+def test_paramisp_has_the_networks_that_ship_by_default(tmp_path, monkeypatch):
+    srgb = 0.9 * photo(*SIZE)
+    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
+    with pytest.raises(ValueError, match="expected weights that come with modisp_jax, but this installation lacks"):
+        mj.linearize(srgb, **PARAMISP)
+    write_networks(tmp_path / "paramisp.safetensors")
+    np.testing.assert_allclose(light_of(mj.linearize(srgb, **PARAMISP)), srgb**GAMMA, atol=1e-5)
 
 
 @pytest.mark.reference

@@ -81,8 +81,9 @@ def settings_of(session):
     options = dataclasses.asdict(session.options)
     settings = {name: value for name, value in options.items() if name not in NOT_IN_PICTURES}
     settings |= {"modisp_jax": __version__, "sha256": {end: _digest(params) for end, params in session.sets.items()}}
-    if session.options.awb is not None:
-        settings["sha256"]["awb"] = hashlib.sha256(session.options.awb.read_bytes()).hexdigest()
+    for name in ("awb", "networks"):
+        if (path := getattr(session.options, name)) is not None:
+            settings["sha256"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return json.loads(json.dumps(settings, default=str))
 
 

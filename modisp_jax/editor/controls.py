@@ -2,8 +2,9 @@
 
 import functools
 
-from modisp_jax.checkpoints import BUILT_IN, STYLES, list_styles
+from modisp_jax.checkpoints import BUILT_IN, PARAMISP, STYLES, list_styles, shipped
 from modisp_jax.config import EDIT_RANGES
+from modisp_jax.editor.settings import LINEARIZE
 from modisp_jax.io.white_balance import CCT_RANGE, TINT_RANGE
 from modisp_jax.render_settings import neutral_edits
 
@@ -55,6 +56,19 @@ def edit_controls():
 def light_controls(modes):
     """What the page needs to know of the white balance."""
     return {"modes": list(modes), "cct": list(CCT_RANGE), "tint": list(TINT_RANGE)}
+
+
+_LINEARIZE = {
+    "inverse": ("the inverse of the style", "The light of which the style natural makes this photo, found by trying"),
+    "curve": ("a fixed curve", "The same curve for every photo; at once"),
+    "paramisp": ("ParamISP", "A network that takes back what cameras do, steered by the photo's exposure data"),
+}
+
+
+def linearize_controls():
+    """[{"name", "title", "tip"}] of the ways by which finished photos can become raw ones here, the default first."""
+    there = [name for name in LINEARIZE if name != PARAMISP or shipped(PARAMISP).is_file()]
+    return [dict(zip(("name", "title", "tip"), (name, *_LINEARIZE[name]), strict=True)) for name in there]
 
 
 def style_controls(making):

@@ -140,11 +140,16 @@ class Engine:
             warm_room(room, self, say, full)
             room.close()
 
-    def open(self, photo):
-        """A :class:`Darkroom` for a photo: its path, an ``inputs.Input``, or a :class:`modisp_jax.Raw`."""
+    def open(self, photo, linearize="inverse"):
+        """A :class:`Darkroom` for a photo: its path, an ``inputs.Input``, or a :class:`modisp_jax.Raw`.
+
+        ``linearize``: how a finished photo becomes a raw, as ``modisp render --linearize``.
+        """
         if isinstance(photo, Raw):
             photo = Input(photo, {}, None)
-        return Darkroom(photo if isinstance(photo, Input) else read_input(photo, READING), self, self._awb)
+        if not isinstance(photo, Input):
+            photo = read_input(photo, SimpleNamespace(**vars(READING) | {"linearize": linearize}))
+        return Darkroom(photo, self, self._awb)
 
 
 class Darkroom:

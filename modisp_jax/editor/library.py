@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from modisp_jax.checkpoints import BUILT_IN
 from modisp_jax.describe import explain
 from modisp_jax.editor.facts import FINAL, guess_kind, is_photo, make_thumbnail, read_facts
-from modisp_jax.editor.settings import Making, check_settings, settings_of_record
+from modisp_jax.editor.settings import Making, check_settings, linearize_of, settings_of_record
 from modisp_jax.io.names import shown
 from modisp_jax.render_files import FAILURES
 from modisp_jax.render_settings import named_source
@@ -33,7 +33,7 @@ THUMBNAIL_SIDE = 240
 THUMBNAIL_CACHE = 2**26
 """Bytes of thumbnails that are kept."""
 MOST_ROOMS = 2
-"""Darkrooms alive at a time: each holds a photo on the device."""
+"""Darkrooms alive at a time: each holds a photo on the device, as it was read in one way."""
 
 
 class TooLarge(ValueError):
@@ -223,23 +223,28 @@ class Library:
 
     # Darkrooms, for the rendering thread
 
-    def room(self, id):
-        """The darkroom of a photo, opened if need be; at most two stay. Raises ``ValueError`` or ``OSError``."""
+    def room(self, id, settings):
+        """The darkroom of a photo, opened if need be; at most two stay. Raises ``ValueError`` or ``OSError``.
+
+        ``settings`` (in normal form) say how a finished photo is read; as they change, it is read anew.
+        """
         photo = self.get(id)
         self.forget_closed()
-        if id not in self._rooms:
+        linearize = linearize_of(settings, photo.kind == FINAL)
+        key = id, linearize
+        if key not in self._rooms:
             while len(self._rooms) >= MOST_ROOMS:
                 self._rooms.popitem(last=False)[1].close()
-            self._rooms[id] = self.engine.open(photo.path)
-        self._rooms.move_to_end(id)
-        return self._rooms[id]
+            self._rooms[key] = self.engine.open(photo.path, linearize)
+        self._rooms.move_to_end(key)
+        return self._rooms[key]
 
     def forget_closed(self):
         """Closes the rooms of photos that are closed."""
         with self._lock:
-            gone = [id for id in self._rooms if id not in self._photos]
-        for id in gone:
-            self._rooms.pop(id).close()
+            gone = [key for key in self._rooms if key[0] not in self._photos]
+        for key in gone:
+            self._rooms.pop(key).close()
 
     # The end
 

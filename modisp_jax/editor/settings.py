@@ -6,7 +6,8 @@
       "mix": [{"style": "vivid", "weight": 0.7, "weights": {"chroma": 0.2}}],
       "halo_fix": 160,
       "operators": "published",
-      "clipped_highlights": "clip"
+      "clipped_highlights": "clip",
+      "linearize": "curve"
     }
 
 Whatever is missing is neutral or as by default, and the normal form leaves out all that is: equal settings are equal
@@ -39,7 +40,11 @@ MODES = ("as-shot", "auto", "custom", "picked")
 MOST_STYLES = 16
 """In a mix."""
 
-KEYS = ("edits", "white_balance", "mix", "halo_fix", "operators", "clipped_highlights")
+LINEARIZE = ("inverse", "curve", "paramisp")
+"""How finished photos become raw ones, as ``--linearize``, the default first: those that need no file. Of no account
+for photos that are raw."""
+
+KEYS = ("edits", "white_balance", "mix", "halo_fix", "operators", "clipped_highlights", "linearize")
 LONGEST_DESCRIPTION = 500
 """Of a style file, in characters."""
 OF_ONE_PHOTO = ("rotation", "crop")
@@ -93,8 +98,14 @@ def check_settings(settings, modes=(*MODES, *LEARNED), own=()):
         "halo_fix": _halo_fix(settings.get("halo_fix")),
         "operators": _one_of(settings.get("operators"), OPERATORS, "operators"),
         "clipped_highlights": _one_of(settings.get("clipped_highlights"), HIGHLIGHTS, "clipped_highlights"),
+        "linearize": _one_of(settings.get("linearize"), LINEARIZE, "linearize"),
     }
     return {name: value for name, value in found.items() if value not in (None, {}, [])}
+
+
+def linearize_of(settings, finished):
+    """How settings (in normal form) have a photo become a raw, as ``--linearize``; the default where it is one."""
+    return settings.get("linearize", LINEARIZE[0]) if finished else LINEARIZE[0]
 
 
 def _edits(edits):
@@ -241,7 +252,8 @@ def options_of(settings, *, making=Making(), export=Export(), output=None, finis
       making: what the editor was started with.
       export: how the picture is stored.
       output: path of the picture.
-      finished: whether the photo is a finished one, which is not denoised unless the settings say so.
+      finished: whether the photo is a finished one, which becomes a raw as the settings say, and is not denoised unless
+        they say so.
     """
     edits = {name: tuple(value) if name == "crop" else value for name, value in settings.get("edits", {}).items()}
     light = settings.get("white_balance", {})
@@ -272,7 +284,7 @@ def options_of(settings, *, making=Making(), export=Export(), output=None, finis
         embed_raw=export.embed_raw,
         raw_codec=export.raw_codec,
         raw_quality=export.raw_quality,
-        linearize="inverse",
+        linearize=linearize_of(settings, finished),
         networks=None,
         stored_settings=False,
         overwrite=False,
@@ -294,6 +306,7 @@ def command_of(photo, settings, *, making=Making(), export=Export(), output, fin
         ("--clipped-highlights", settings.get("clipped_highlights"), None),
         ("--quality", export.quality, 95),
         ("--bits", export.bits, None),
+        ("--linearize", linearize_of(settings, finished), LINEARIZE[0]),
     ):
         words += [] if value == default else [name, str(value)]
     if "halo_fix" in settings:

@@ -16,7 +16,13 @@ from starlette.requests import ClientDisconnect
 from modisp_jax import __version__
 from modisp_jax.describe import explain
 from modisp_jax.editor.ahead import Ahead
-from modisp_jax.editor.controls import default_style, edit_controls, light_controls, style_controls
+from modisp_jax.editor.controls import (
+    default_style,
+    edit_controls,
+    light_controls,
+    linearize_controls,
+    style_controls,
+)
 from modisp_jax.editor.darkroom import PROXY_SIDE, Cancelled
 from modisp_jax.editor.exports import Exports
 from modisp_jax.editor.facts import SUFFIXES
@@ -181,6 +187,7 @@ def _add_photos(app, editor):
             "presets": preset_settings(library.making.own),
             "edits": edit_controls(),
             "white_balance": light_controls(library.making.modes),
+            "linearize": linearize_controls(),
             "default_style": default_style(library.making),
             "proxy": PROXY_SIDE,
             "suffixes": list(SUFFIXES),
@@ -240,12 +247,12 @@ def _add_photos(app, editor):
 def _add_frames(app, editor):
     library, queue = editor.library, editor.queue
 
-    async def in_room(id, work, submit=queue.submit):
-        """``work(room)`` by the rendering thread; its failures in words."""
+    async def in_room(id, settings, work, submit=queue.submit):
+        """``work(room)`` by the rendering thread, the photo read as settings say; its failures in words."""
         photo = await asyncio.to_thread(library.get, id)
 
         def run():
-            return work(library.room(id))
+            return work(library.room(id, settings))
 
         try:
             return await asyncio.wrap_future(submit(run))
@@ -283,7 +290,7 @@ def _add_frames(app, editor):
             # What follows a slider goes on to its bytes at once; a PNG takes long, and the next frame need not wait.
             return encode_frame(found, seq, encoding, quality, waiting) if encoding == "jpeg" else found
 
-        data = await in_room(id, work, submit)
+        data = await in_room(id, settings, work, submit)
         if encoding != "jpeg":
             data = await asyncio.to_thread(encode_frame, data, seq, encoding, quality, waiting)
         return Response(data, media_type="application/octet-stream")
@@ -301,11 +308,12 @@ def _add_frames(app, editor):
             cct, tint = room.light_of(light["illuminant"])
             return {"white_balance": light, "cct": round(cct), "tint": round(tint, 1) + 0.0}
 
-        return await in_room(id, work)
+        return await in_room(id, settings, work)
 
     async def stages_of(id, settings):
         settings = library.check(settings)
-        return await in_room(id, lambda room: {"stages": room.stages(settings), "curves": room.curves(settings)})
+        both = lambda room: {"stages": room.stages(settings), "curves": room.curves(settings)}  # noqa: E731
+        return await in_room(id, settings, both)
 
     @app.get("/api/photos/{id}/stages")
     async def stages(id: str):

@@ -14,12 +14,12 @@ from modisp_jax.config import EDIT_RANGES
 from modisp_jax.editor import darkroom, pieces, views, window
 from modisp_jax.editor.pieces import BEFORE, NEEDS, PIECES
 from modisp_jax.editor.recipe import NAMES, recipe_of, render_config
-from modisp_jax.io.images import apply_orientation, quantize
+from modisp_jax.io.images import apply_orientation, quantize, write_image
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.pipeline import cropped
 from modisp_jax.render_settings import as_edits, neutral_edits
 from modisp_jax.white_balance import estimate_white_balance
-from tests.samples import TINY, numbered_params, raw
+from tests.samples import TINY, numbered_params, photo, raw
 
 SIZE, LARGE, PROXY = (48, 64), (96, 128), 64
 """Of photos that are their own proxy, and of those whose proxy is half as large."""
@@ -126,6 +126,13 @@ def test_frames_are_upright(engine, open_room, orientation):
     frame = room.render(settings)
     assert_near(frame.pixels, rendered(engine, room, settings, orientation))
     assert frame.size == frame.pixels.shape[:2]
+
+
+def test_a_finished_photo_is_read_as_it_is_asked_for(engine, tmp_path):
+    path = write_image(tmp_path / "a.png", photo(*SIZE))
+    room = engine.open(path, "curve")
+    assert room.linearized == "curve"
+    np.testing.assert_array_equal(room.raw({}).image, mj.read_photo_as_raw(path, method="curve").image)
 
 
 def test_the_table_names_what_there_is():

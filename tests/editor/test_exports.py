@@ -13,8 +13,10 @@ from modisp_jax.editor import exports as module
 from modisp_jax.editor.exports import Exports, move_to_free_name
 from modisp_jax.editor.library import Library, NotFound
 from modisp_jax.editor.settings import Export, Making, check_settings
+from modisp_jax.io.exif import read_settings
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
+from tests.paramisp.samples import ship
 from tests.samples import photo
 
 SIZE = (48, 64)
@@ -120,15 +122,27 @@ def test_an_export_is_what_render_writes(exports, library, tmp_path):
 
 
 def test_a_finished_photo_is_exported_as_render_does(exports, library, tmp_path, monkeypatch):
+    """However it is taken back; what is slow of that, the inverse, has a stand-in."""
+    ship(monkeypatch, tmp_path / "weights")
     by_curve = lambda path, method, params: mj.read_photo_as_raw(path, method="curve")  # noqa: E731 (one line)
-    monkeypatch.setattr(inputs, "read_photo_as_raw", by_curve)
-    job = done(exports, asked(library, "finished.png"), Export("tiff", bits=8))
-    assert job.failed == []
-    words = shlex.split(job.files[0]["command"])
-    assert words[words.index("--strength.denoise") + 1] == "1"
-    words[words.index("--output") + 1] = str(tmp_path / "by_render.tif")
-    assert cli.main(words[1:]) == 0
-    assert job.places[0].read_bytes() == (tmp_path / "by_render.tif").read_bytes()
+    (one,) = asked(library, "finished.png")
+    pictures = {}
+    for linearize in ("inverse", "curve", "paramisp"):
+        with monkeypatch.context() as patch:
+            if linearize == "inverse":
+                patch.setattr(inputs, "read_photo_as_raw", by_curve)
+            settings = check_settings(one[1] | {"linearize": linearize})
+            job = done(exports, [(one[0], settings)], Export("tiff", bits=8))
+            assert job.failed == []
+            words = shlex.split(job.files[0]["command"])
+            assert words[words.index("--strength.denoise") + 1] == "1"
+            assert ("--linearize" in words) == (linearize != "inverse")
+            words[words.index("--output") + 1] = str(tmp_path / f"{linearize}.tif")
+            assert cli.main(words[1:]) == 0
+        assert job.places[0].read_bytes() == (tmp_path / f"{linearize}.tif").read_bytes()
+        assert read_settings(job.places[0])["linearized"] == linearize
+        pictures[linearize] = read_image(job.places[0])
+    assert np.abs(pictures["curve"] - pictures["paramisp"]).max() > 0.02
 
 
 def test_nothing_is_replaced_and_nothing_is_left(exports, library, folder, plain):

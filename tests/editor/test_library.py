@@ -41,8 +41,8 @@ class Engine:
     def __init__(self):
         self.opened = []
 
-    def open(self, path):
-        room = Room(path)
+    def open(self, path, linearize):
+        room = Room(path, linearize)
         self.opened.append(room)
         return room
 
@@ -50,6 +50,7 @@ class Engine:
 @dataclasses.dataclass
 class Room:
     path: Path
+    linearize: str
     closed: bool = False
 
     def close(self):
@@ -118,7 +119,7 @@ def test_what_is_not_there_is_refused(library, tmp_path):
         library.add([tmp_path / "none.dng"])
     with pytest.raises(ValueError, match="expected photos in this folder, found none"):
         library.add([tmp_path])
-    for call in (library.get, library.close, library.thumbnail, library.room):
+    for call in (library.get, library.close, library.thumbnail, lambda id: library.room(id, {})):
         with pytest.raises(NotFound):
             call("../../etc/passwd")
 
@@ -239,10 +240,10 @@ def test_thumbnails_are_kept_within_bounds(library, folder, monkeypatch):
 def test_two_rooms_stay(library, folder):
     photos = library.add([folder / "a.dng", folder / "turned.dng", folder / "carried.jpg"])
     a, b, c = (one.id for one in photos)
-    first = library.room(a)
-    second = library.room(b)
-    assert library.room(a) is first
-    library.room(c)
+    first = library.room(a, {})
+    second = library.room(b, {})
+    assert library.room(a, {"linearize": "curve"}) is first  # which is raw
+    library.room(c, {})
     assert [room.closed for room in library.engine.opened] == [False, True, False]
     assert second.closed
     library.close(a)
@@ -252,3 +253,17 @@ def test_two_rooms_stay(library, folder):
     library.close_rooms()
     assert all(room.closed for room in library.engine.opened)
     assert len(library.engine.opened) == 3
+
+
+def test_a_finished_photo_has_a_room_for_each_way_it_is_taken_back(library, folder):
+    finished, carried = (one.id for one in library.add([folder / "finished.png", folder / "carried.jpg"]))
+    first = library.room(finished, {})
+    second = library.room(finished, {"linearize": "paramisp"})
+    assert [room.linearize for room in library.engine.opened] == ["inverse", "paramisp"]
+    assert library.room(finished, {"edits": {"contrast": 0.5}}) is first
+    third = library.room(finished, {"linearize": "curve"})
+    assert [room.closed for room in (first, second, third)] == [False, True, False]
+    assert library.room(carried, {"linearize": "curve"}).linearize == "inverse"
+    library.close(finished)
+    library.forget_closed()
+    assert [room.closed for room in library.engine.opened] == [True, True, True, False]

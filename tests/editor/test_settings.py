@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import modisp_jax as mj
-from modisp_jax import cli, render_files
+from modisp_jax import checkpoints, cli, render_files
 from modisp_jax.config import EDIT_RANGES
-from modisp_jax.editor.controls import edit_controls, light_controls, style_controls
+from modisp_jax.editor.controls import edit_controls, light_controls, linearize_controls, style_controls
 from modisp_jax.editor.settings import (
+    LINEARIZE,
     Export,
     Making,
     check_export,
@@ -27,6 +28,7 @@ from modisp_jax.editor.settings import (
 )
 from modisp_jax.io.metadata import RawMetadata
 from modisp_jax.io.synthetic import CAMERA
+from modisp_jax.linearization import METHODS
 from modisp_jax.mix import STAGE_NAMES
 from modisp_jax.render_settings import record, set_light
 from modisp_jax.style_file import read_style_file
@@ -62,6 +64,7 @@ SETTINGS = st.fixed_dictionaries(
         "halo_fix": st.one_of(st.none(), st.integers(1, 10_000)),
         "operators": st.sampled_from(["smooth", "published"]),
         "clipped_highlights": st.sampled_from(["neutral", "clip"]),
+        "linearize": st.sampled_from(["inverse", "curve", "paramisp"]),
     },
 )
 FULL = {
@@ -71,6 +74,7 @@ FULL = {
     "halo_fix": 20,
     "operators": "published",
     "clipped_highlights": "clip",
+    "linearize": "curve",
 }
 
 
@@ -91,7 +95,8 @@ def test_the_normal_form_is_its_own_and_plain_json(found):
 def test_what_is_neutral_is_left_out():
     neutral = {name: getattr(Edits(), name) for name in EDIT_RANGES}
     full = {"edits": neutral | {"crop": [0, 0, 1, 1]}, "white_balance": {"mode": "as-shot"}, "mix": []}
-    assert check_settings(full | {"halo_fix": None, "operators": "smooth", "clipped_highlights": "neutral"}) == {}
+    choices = {"operators": "smooth", "clipped_highlights": "neutral", "linearize": "inverse"}
+    assert check_settings(full | choices | {"halo_fix": None}) == {}
     assert check_settings(FULL) == FULL
     part = {"style": "vivid", "weights": {"gain": 1, "gtm": None}}
     assert check_settings({"mix": [part]}) == {"mix": [{"style": "vivid", "weight": 1.0}]}
@@ -134,6 +139,7 @@ def test_what_is_neutral_is_left_out():
         ({"operators": "other"}, "operators: expected one of smooth, published; got 'other'"),
         ({"operators": ["smooth"]}, "operators: expected one of"),
         ({"clipped_highlights": 1}, "clipped_highlights: expected one of"),
+        ({"linearize": "cie_xyz"}, "linearize: expected one of inverse, curve, paramisp; got 'cie_xyz'"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(bad, message):
@@ -197,7 +203,7 @@ def test_the_command_says_the_same_as_the_settings(parse, number):
     found = {"edits": edits, "white_balance": lights[number % 3]} if number else {}
     found = check_settings(FULL | found if number % 2 else found)
     export, output = EXPORTS[number % 4], Path("out") / ("my picture" + (".jpg", ".png", ".tif")[number % 3])
-    common = {"making": Making("base"), "export": export, "output": output, "finished": number == 5}
+    common = {"making": Making("base"), "export": export, "output": output, "finished": number >= 5}
     photos, options = parse(command_of(PHOTO, found, **common))
     assert photos == (PHOTO,)
     assert options == options_of(found, **common)
@@ -217,11 +223,28 @@ def test_a_finished_photo_is_denoised_if_the_settings_say_so():
 @settings(max_examples=60, deadline=None)
 @given(SETTINGS)
 def test_a_record_brings_the_settings_back(found):
-    """By way of a rendering's light and a picture's JSON."""
+    """By way of a rendering's light and a picture's JSON; but for how a raw was made, which such a picture carries."""
     found = check_settings(found)
     options = options_of(found)
-    stored = json.loads(json.dumps(record(options, PHOTO, set_light(tiny_raw(), options)[1])))
+    stored = json.loads(json.dumps(record(options, PHOTO, set_light(tiny_raw(), options)[1], linearized="curve")))
+    found.pop("linearize", None)
     assert settings_of_record(stored) == (found, "")
+
+
+def test_how_a_photo_is_taken_back_counts_for_finished_ones_alone():
+    assert options_of({"linearize": "paramisp"}, finished=True).linearize == "paramisp"
+    assert options_of({"linearize": "paramisp"}).linearize == "inverse"
+    assert "--linearize" not in command_of(PHOTO, {"linearize": "paramisp"}, output=Path("a.jpg"))
+    assert "--linearize" not in command_of(PHOTO, {}, output=Path("a.jpg"), finished=True)
+
+
+def test_only_what_is_there_is_offered(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "WEIGHTS", tmp_path)
+    assert [way["name"] for way in linearize_controls()] == ["inverse", "curve"]
+    (tmp_path / "paramisp.safetensors").write_bytes(b"networks")
+    assert [way["name"] for way in linearize_controls()] == list(LINEARIZE)
+    assert all(way["title"] and way["tip"] for way in linearize_controls())
+    assert set(LINEARIZE) <= set(METHODS)
 
 
 def test_a_record_of_a_light_from_networks():

@@ -17,16 +17,17 @@ class Engine:
     """Opens rooms; ``before`` is called in each rendering."""
 
     def __init__(self):
-        self.rendered, self.warmed, self.rooms = [], [], []
+        self.rendered, self.warmed, self.rooms, self.read = [], [], [], []
         self.before = lambda settings: None
 
     def warm(self, sizes, say):
         self.warmed += sizes
         say("compiling (1 of 1)")
 
-    def open(self, path):
+    def open(self, path, linearize):
         if path.stem == "bad":
             raise ValueError(f"{path}: expected a photo")
+        self.read.append((path.name, linearize))
         self.rooms.append(Room(self, path))
         return self.rooms[-1]
 

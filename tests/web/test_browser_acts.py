@@ -17,11 +17,13 @@ pytest.importorskip("uvicorn")
 import modisp_jax as mj
 from modisp_jax.editor import exports as exports_module
 from modisp_jax.editor.own_styles import open_styles
-from modisp_jax.editor.settings import Making
+from modisp_jax.editor.settings import LINEARIZE, Making
 from modisp_jax.editor.views import STAGE_VIEWS
+from modisp_jax.io.images import write_image
 from modisp_jax.io.resize import resize_area
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.style_file import StyleFile, write_style_file
+from tests.paramisp.samples import ship
 from tests.web import serving as stand_in
 from tests.web.browsing import PATIENCE, needs_browser, page_of, pixels_of, settle, shown_pixels
 from tests.web.serving import serving
@@ -40,18 +42,19 @@ def picture_of(stem):
 
 
 class Engine(stand_in.Engine):
-    def open(self, path):
+    def open(self, path, linearize):
         if path.stem == "bad":
             raise ValueError(f"{path}: expected a photo")
-        return Room(self, path)
+        return Room(self, path, linearize)
 
 
 class Room(stand_in.Room):
-    """Exposure adds 10 levels an EV; a stage is grey, of a level of its own."""
+    """Exposure adds 10 levels an EV, each way of taking back after the first 40; a stage is grey, of a level of its
+    own."""
 
-    def __init__(self, engine, path):
+    def __init__(self, engine, path, linearize):
         super().__init__(engine, path)
-        self.picture = picture_of(path.stem)
+        self.picture = picture_of(path.stem).astype(int) + 40 * LINEARIZE.index(linearize)
 
     def render(self, settings, view, quality, cancelled=None):
         frame = super().render({}, view, quality, cancelled)
@@ -115,6 +118,8 @@ def folder(tmp_path_factory):
     for name in ("cedar", "dune"):
         (more / f"{name}.dng").write_bytes((folder / "apple.dng").read_bytes())
     (more / "notes.txt").write_text("no photo")
+    write_image(folder / "done.png", picture_of("done") / np.float32(255))
+    write_image(folder / "more.png", picture_of("more") / np.float32(255))
     mj.save_params(folder / "faded.safetensors", mj.load_params("neutral"), {"what": "my old film"})
     write_style_file(folder / "mine.json", StyleFile((("faded.safetensors", 0.5, {}),), {"contrast": 0.25}))
     write_style_file(folder / "soft.json", StyleFile((("mono", 1.0, {}),), {"contrast": -0.3}, "Soft"))
@@ -134,6 +139,7 @@ def served(folder):
 
     own = open_styles([folder / "mine.json"])
     with pytest.MonkeyPatch.context() as patch:
+        ship(patch, folder / "weights")
         patch.setattr(exports_module, "render_jobs", render_jobs)
         patch.setattr(exports_module, "open_session", lambda options: None)
         photos = [folder / "apple.dng", folder / "birch.dng"]
@@ -361,6 +367,70 @@ class TestOneToOne:
         settle(page)
         assert later.inner_text() == ""
         self.assert_is_at(page, "apple", (SIZE[0] / 2, SIZE[1] / 2))
+
+
+class TestFinished:
+    """A finished photo between two raw ones."""
+
+    def choose(self, page, way):
+        page.locator("[data-name=linearize]").select_option(way)
+        settle(page)
+
+    def spot(self, page):
+        """Values in the middle of the canvas, where the whole picture is seen."""
+        shown = shown_pixels(page)
+        rows, columns = (side // 2 for side in shown.shape[:2])
+        return shown[rows - 20 : rows + 20, columns - 20 : columns + 20].mean()
+
+    def test_it_is_taken_back_in_another_way(self, page, folder):
+        section = page.locator("[data-section=reading]")
+        assert section.is_hidden()
+        page.set_input_files("#files", str(folder / "done.png"))
+        page.wait_for_selector(".thumb.shown[aria-label^='done.png']")
+        settle(page)
+        assert page.get_by_label("Taken back by", exact=True).input_value() == "inverse"
+        options = page.locator("[data-name=linearize] option").evaluate_all("all => all.map((o) => o.value)")
+        assert options == list(LINEARIZE)
+        plain = self.spot(page)
+        with page.expect_response(re.compile("/settings$")) as answer:
+            self.choose(page, "curve")
+        assert answer.value.json()["settings"] == {"edits": {"denoise": 0}, "linearize": "curve"}
+        assert "--linearize curve" in answer.value.json()["command"]
+        assert self.spot(page) == pytest.approx(plain + 40, abs=1)
+        assert "edited" in page.locator(".thumb.shown").get_attribute("aria-label")
+        self.choose(page, "paramisp")
+        assert self.spot(page) == pytest.approx(plain + 80, abs=1)
+        page.locator("body").press("b")  # before: as it was opened
+        settle(page)
+        shown, middle = shown_pixels(page), shown_pixels(page).shape[1] // 2
+        rows = slice(shown.shape[0] // 2 - 20, shown.shape[0] // 2 + 20)
+        left, right = (shown[rows, middle + at : middle + at + 40].mean() for at in (-60, 20))
+        assert right - left == pytest.approx(80 + 8, abs=6)  # and the slope
+        page.locator("body").press("b")
+        page.locator("body").press("Control+z")
+        settle(page)
+        assert self.spot(page) == pytest.approx(plain + 40, abs=1)
+
+    def test_it_is_kept_and_pasted_to_finished_photos_alone(self, page, folder):
+        page.set_input_files("#files", [str(folder / "done.png"), str(folder / "more.png")])
+        wait_for_photos(page, 4)
+        page.wait_for_selector(".thumb.shown[aria-label^='done.png']")
+        self.choose(page, "paramisp")
+        page.locator("body").press("Control+c")
+        page.locator("body").press("Control+a")
+        page.locator("body").press("Control+v")
+        page.locator(".thumb").first.click()
+        settle(page)
+        assert page.locator("[data-section=reading]").is_hidden()
+        with page.expect_response(re.compile("/frame$")) as answer:
+            set_exposure(page, 1)
+        assert "linearize" not in answer.value.request.post_data_json["settings"]
+        for number in (2, 3):
+            page.locator(".thumb").nth(number).click()
+            settle(page)
+            assert page.locator("[data-name=linearize]").input_value() == "paramisp"
+        page.get_by_role("button", name="Reset Finished photo").click()
+        assert page.locator("[data-name=linearize]").input_value() == "inverse"
 
 
 class TestStages:

@@ -65,6 +65,12 @@ class TestSettings:
         pasted = run(page, "settings", "return m.withGroups(x[0], x[1], ['tone'], x[2])", [target, source, RANGES])
         assert pasted == {"edits": {"exposure": 1, "crop": [0, 0, 0.5, 0.5], "contrast": 0.5}}
 
+    def test_only_finished_photos_are_taken_back(self, page):
+        body = """const groups = ["reading", "tone"];
+            return ["finished", "raw", "jpeg with raw"].map((kind) => m.groupsFor({kind}, groups))"""
+        assert run(page, "settings", body) == [["reading", "tone"], ["tone"], ["tone"]]
+        assert run(page, "settings", "return m.normalise({linearize: 'inverse'}, {})") == {}
+
     def test_before_keeps_the_frame_alone(self, page):
         settings = {"edits": {"exposure": 1, "crop": [0, 0, 0.5, 0.5]}, "mix": [{"style": "vivid", "weight": 1}]}
         body = "return m.beforeSettings({kind: 'raw'}, x[0], x[1])"

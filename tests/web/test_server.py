@@ -22,11 +22,13 @@ from modisp_jax import cli
 from modisp_jax.editor import exports as exports_module
 from modisp_jax.editor.own_styles import open_styles
 from modisp_jax.editor.settings import Making
+from modisp_jax.io.images import write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.style_file import StyleFile, write_style_file
 from modisp_jax.web import start
 from modisp_jax.web.newest import NewestWins, Stale
 from modisp_jax.web.start import learned_modes, listen, prepare_first
+from tests.samples import photo
 from tests.web.serving import serving
 
 SIZE = (48, 64)
@@ -180,6 +182,31 @@ def test_settings_are_kept(client, ids):
     assert client.json("POST", path + "/command", body)["command"].endswith("--format png --bits 16")
     assert "contrast" in client.error(422, "POST", path + "/settings", {"settings": {"edits": {"contrast": 5}}})
     client.json("POST", path + "/settings", {"settings": {}})
+
+
+def test_a_finished_photo_is_read_as_the_settings_say(client, editor, tmp_path):
+    """By each of its requests; what the page is told to say in a command is what is read."""
+    state = client.json("GET", "/api/state")
+    assert [way["name"] for way in state["linearize"]][:2] == ["inverse", "curve"]
+    data = write_image(tmp_path / "done.png", photo(*SIZE)).read_bytes()
+    id = client.json("POST", "/api/photos?name=done.png", data)["id"]
+    path, read = f"/api/photos/{id}", editor.library.engine.read
+    read.clear()
+    assert frame(client, id, 1, "reading", settings={})[0] == 200
+    curve = {"linearize": "curve"}
+    assert frame(client, id, 2, "reading", settings=curve)[0] == 200
+    client.json("POST", path + "/pick", {"settings": curve, "x": 0.5, "y": 0.5})
+    client.json("POST", path + "/stages", {"settings": {}})
+    assert read == [("done.png", "inverse"), ("done.png", "curve")]
+    kept = client.json("POST", path + "/settings", {"settings": {"linearize": "paramisp"}})
+    assert kept["settings"] == client.json("GET", path)["settings"] == {"linearize": "paramisp"}
+    assert "--linearize paramisp" in kept["command"]
+    client.json("GET", path + "/stages")
+    assert read[-1] == ("done.png", "paramisp")
+    assert "linearize: expected one of" in client.error(
+        422, "POST", path + "/settings", {"settings": {"linearize": "x"}}
+    )
+    client.json("DELETE", path)
 
 
 def test_the_eyedropper_and_the_stages(client, ids):

@@ -73,7 +73,8 @@ async function start() {
     },
     quality(kind, ms) {
       quality.dataset.quality = kind;
-      quality.textContent = kind === "failed" ? "no frame" : kind === "none" ? " " : `${kind}, ${ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`}`;
+      const words = { failed: "no frame", none: " ", reading: "reading ..." }[kind];
+      quality.textContent = words ?? `${kind}, ${ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`}`;
     },
   };
 

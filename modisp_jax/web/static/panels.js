@@ -65,7 +65,9 @@ export function createPanels(store, state, parts) {
   const stageTitle = (text) => el("h3", { text });
 
   const rendering = createRendering(store, ranges);
+  const reading = createReading(store, state);
   const bodies = {
+    reading: { title: "Finished photo", tip: "A finished photo is taken back to a raw one first; all else is as for raw photos.", content: [reading.element] },
     light: { title: "White balance", tip: "The light that is made white.", content: [parts.light.element] },
     exposure: { title: "Exposure", tip: "Brightness of the raw.", content: named(GROUPS.exposure.edits) },
     styles: { title: "Style", tip: "Which networks choose gain, tone and colour, and how they are mixed.", content: [parts.styles.element] },
@@ -102,6 +104,8 @@ export function createPanels(store, state, parts) {
     const changed = changedGroups(settings);
     for (const [name, part] of Object.entries(sections)) part.mark(changed.includes(name));
     rendering.update(settings);
+    reading.update(settings);
+    sections.reading.element.hidden = store.photo()?.kind !== "finished" || !store.photo().size;
     for (const part of Object.values(parts)) part.update(settings);
   }
 
@@ -114,6 +118,29 @@ export function createPanels(store, state, parts) {
   }
   element.inert = true;
   return { element, update };
+}
+
+/** How a finished photo becomes a raw one. */
+function createReading(store, state) {
+  const ways = state.linearize ?? [{ name: "inverse", title: "inverse" }];
+  const note = el("p", { class: "note" });
+  const by = select(
+    {
+      title: "Taken back by", name: "linearize",
+      tip: "How the photo becomes a raw one, of which the sliders then make a picture. It is read anew, which takes as long as opening it.",
+      options: ways.map(({ name, title }) => ({ value: name, title })),
+    },
+    (value) => store.change(withField(store.settings(), "linearize", value, state.edits), `Taken back by ${titleOf(value)}`),
+  );
+  const titleOf = (name) => ways.find((way) => way.name === name)?.title ?? name;
+  return {
+    element: el("div", {}, by.element, note),
+    update(settings) {
+      const name = fieldOf(settings, "linearize");
+      by.set(name);
+      note.textContent = `${ways.find((way) => way.name === name)?.tip ?? "Not to be had in this installation"}.`;
+    },
+  };
 }
 
 /** Halo fix with its iterations, the operators, what becomes of clipped highlights. */

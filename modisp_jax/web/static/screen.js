@@ -1,7 +1,7 @@
 // From settings to pixels: says which frames are wished for and puts what comes where it belongs.
 
 import { createScheduler, planFrames } from "./frames.js";
-import { beforeSettings, withEdit } from "./settings.js";
+import { beforeSettings, fieldOf, withEdit } from "./settings.js";
 
 /**
  * @param view the canvas; `stages`, `crop`, `histogram`, `light` what else shows a frame
@@ -11,6 +11,8 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
   let holding = false; // whether the picture before editing is shown alone
   let waits = false; // whether what is shown stands in for an exact frame that is being compiled
   let pressed = 0; // when the person last moved something
+  let seen = null; // of the frame that is shown: its photo, how that was taken back, and what the line says of it
+  let reading = false; // whether the line says that the photo is read anew
 
   // The browser knows when the hand moved; what happens later is our delay.
   for (const kind of ["input", "keydown", "pointermove", "dblclick", "click"]) {
@@ -39,15 +41,16 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
     }
     if (step.role !== "before") {
       const exact = step.quality === "exact" && frame.exact !== false;
-      line.quality(exact ? "exact" : "live", ms);
+      seen = { photo: step.photo, by: fieldOf(step.settings, "linearize"), words: [exact ? "exact" : "live", ms] };
+      line.quality(...seen.words);
       line.waiting(frame.waiting ?? "");
       waits = Boolean(frame.waiting);
       root.dataset.quality = exact ? "exact" : "live";
     }
     if (step.role === "stage") line.range(frame.range);
     if (step.role === "after" && step.quality === "exact") stages.refresh();
-    const { role, quality, view: seen } = step;
-    document.dispatchEvent(new CustomEvent("modisp:frame", { detail: { role, quality, kind: seen.kind, ms, time: wish.time, exact: frame.exact, timings: frame.timings } }));
+    const { role, quality, view: shown } = step;
+    document.dispatchEvent(new CustomEvent("modisp:frame", { detail: { role, quality, kind: shown.kind, ms, time: wish.time, exact: frame.exact, timings: frame.timings } }));
   }
 
   /** Asks for all that is to be seen now. */
@@ -55,10 +58,14 @@ export function createScreen({ store, api, ranges, view, stages, crop, histogram
     const photo = store.photo();
     root.dataset.frames = photo && !photo.error ? "busy" : "idle";
     if (!photo || photo.error || !photo.size || root.dataset.ready !== "true") return scheduler.stop();
+    const anew = seen?.photo === photo.id && seen.by !== fieldOf(store.settings(), "linearize");
+    if (anew) line.quality("reading");
+    else if (reading && seen.photo === photo.id) line.quality(...seen.words);
+    reading = anew;
     const stage = stages.image();
     const settings = crop.active() ? withEdit(store.settings(), "crop", null, ranges) : store.settings();
     const before = view.split() !== null || holding ? beforeSettings(photo, settings, ranges) : null;
-    const scene = JSON.stringify([photo.id, crop.active(), stage]);
+    const scene = JSON.stringify([photo.id, fieldOf(settings, "linearize"), crop.active(), stage]);
     if (!stage && view.has("stage")) view.clear("stage");
     if (!before && view.has("before")) view.clear("before");
     return scheduler.want({

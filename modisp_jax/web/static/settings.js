@@ -4,6 +4,7 @@ export const STAGES = ["gain", "gtm", "ltm", "rgb_lut", "chroma", "gamma"];
 
 /** What can be copied from photo to photo by itself. `edits` are names of sliders, `keys` of the settings' own fields. */
 export const GROUPS = {
+  reading: { title: "How a finished photo is taken back", edits: [], keys: ["linearize"] },
   light: { title: "White balance", edits: [], keys: ["white_balance"] },
   exposure: { title: "Exposure", edits: ["exposure", "auto_exposure"], keys: [] },
   denoise: { title: "Denoising", edits: ["denoise", "luma_denoise", "chroma_denoise"], keys: [] },
@@ -22,6 +23,7 @@ export const DEFAULTS = {
   halo_fix: null,
   operators: "smooth",
   clipped_highlights: "neutral",
+  linearize: "inverse",
 };
 
 /** The same text for equal settings, whatever the order of their names. */
@@ -83,6 +85,9 @@ export function changedGroups(settings) {
       GROUPS[group].keys.some((name) => settings[name] !== undefined),
   );
 }
+
+/** Of these groups those that mean something for a photo: only finished photos are taken back. */
+export const groupsFor = (photo, groups) => groups.filter((group) => group !== "reading" || photo?.kind === "finished");
 
 /** Settings of a photo that nobody has edited: finished photos have no sensor's noise to remove. */
 export const untouched = (photo) => (photo?.kind === "finished" ? { edits: { denoise: 0 } } : {});

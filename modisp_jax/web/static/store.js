@@ -130,11 +130,11 @@ export function createStore(persist = () => {}) {
     change(settings, label) {
       if (current !== null) replace(current, commit(preview(history(), settings), label));
     },
-    /** Changes several photos, a step in each one's history. */
+    /** Changes several photos, a step in each one's history; `change` gets settings and id. */
     changeAll(ids, change, label) {
       for (const id of ids) {
         const known = histories.get(id);
-        replace(id, commit(preview(known, change(known.present)), label));
+        replace(id, commit(preview(known, change(known.present, id)), label));
       }
     },
     undo() {

@@ -3,7 +3,7 @@
 import { download } from "./api.js";
 import { toggle } from "./controls.js";
 import { button, el, fill } from "./dom.js";
-import { GROUPS, changedGroups, withField, withGroups } from "./settings.js";
+import { GROUPS, changedGroups, groupsFor, withField, withGroups } from "./settings.js";
 
 /** Bytes of a style file; the server takes no more. */
 const LARGEST_STYLE = 2 ** 18;
@@ -18,7 +18,7 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
   function copy(groups = Object.keys(GROUPS)) {
     const photo = store.photo();
     if (!photo) return;
-    copied = { settings: store.settings(), groups, name: photo.name };
+    copied = { settings: store.settings(), groups: groupsFor(photo, groups), name: photo.name };
     const words = groups.length === Object.keys(GROUPS).length ? "All settings" : groups.map((group) => GROUPS[group].title).join(", ");
     notices.say(`${words} of ${photo.name} copied`);
   }
@@ -29,7 +29,8 @@ export function createTransfer({ dialog, presetBox, fileInput }, store, ranges, 
     // Photos that nobody has looked at may bring settings, of which those that are not pasted stay.
     for (const photo of photos) if (!store.isKnown(photo.id) && photo.kind !== "raw") await look(photo);
     const ids = photos.filter((photo) => !photo.error).map((photo) => photo.id);
-    store.changeAll(ids, (own) => withGroups(own, settings, groups, ranges), "Paste settings");
+    const groupsOf = (id) => groupsFor(store.photos().find((photo) => photo.id === id), groups);
+    store.changeAll(ids, (own, id) => withGroups(own, settings, groupsOf(id), ranges), "Paste settings");
     store.emit("others");
     return notices.say(`Settings pasted to ${ids.length} photo${ids.length === 1 ? "" : "s"}`);
   }
