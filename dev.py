@@ -58,8 +58,8 @@ def render(arguments):
 
 def test(arguments):
     """Lint, format and tests; stops at the first that fails."""
-    # Neighbouring tests stay together, so what they share is compiled once; at the end the idle worker helps.
-    tests = ["-m", "pytest", "-n", "2", "--dist", "worksteal", *arguments]
+    # A module is one worker's: what its tests share is compiled once. Their order is that of tests/conftest.py.
+    tests = ["-m", "pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *arguments]
     steps = [
         (["-m", "ruff", "check", "."], {}),
         (["-m", "ruff", "format", "--check", "."], {}),

@@ -30,6 +30,9 @@ from modisp_jax.tree import flatten, unflatten
 
 IO_MODULES = {"raw_adapter": raw_adapter, "cie_xyz": linearize}
 
+SAMPLE = np.zeros((16, 16, 3), np.float32)
+"""Parameters do not depend on the image's size."""
+
 STARTS_AT_ZERO = (
     "denoise/out_conv",
     "photofinish/gain/head",
@@ -85,37 +88,44 @@ def init_params(key, config=None):
             return draws[name].reshape(shape) / np.sqrt(np.prod(shape[:-1]))
         return np.broadcast_to(neutral.get(name, 1.0 if name.endswith("/scale") else 0.0), shape)
 
-    params = unflatten({name: jnp.asarray(start(name, shape), jnp.float32) for name, shape in shapes.items()})
+    # NumPy rounds them: JAX would compile a program for each shape.
+    params = unflatten({name: jnp.asarray(np.float32(start(name, shape))) for name, shape in shapes.items()})
     if "preference" in config.awb:
         params["awb"]["preference"] = white_balance.start_preference(params["awb"]["preference"])
     return params
 
 
-@functools.lru_cache(maxsize=16)
 def param_shapes(config):
     """Shape of every parameter by its path, from an abstract run of the networks."""
-    flat = flatten(jax.eval_shape(lambda: _abstract_init(config)))
-    return {name: spec.shape for name, spec in flat.items()}
+    parts = {name: getattr(config, name) for name in sorted(INIT) if getattr(config, name)}
+    return {f"{name}/{path}": shape for name, part in parts.items() for path, shape in _shapes_of(name, part).items()}
 
 
-def _abstract_init(config):
-    sample = jnp.zeros((16, 16, 3))  # parameters do not depend on the image's size
-    params = {}
-    if config.denoise is not None:
-        params["denoise"] = restore.init(sample, config.denoise)
-    if config.photofinish is not None:
-        stages = [stage for stage in FINISH_STAGES if stage.name != "rgb_lut" or config.photofinish.rgb_lut]
-        params["photofinish"] = {stage.name: stage.module.init(sample, config.photofinish) for stage in stages}
-    if config.enhance is not None:
-        params["enhance"] = restore.init(sample, config.enhance)
-    if config.awb:
-        params["awb"] = {name: white_balance.INIT[name]() for name in config.awb}
-    if config.io:
-        params["io"] = {name: IO_MODULES[name].init() for name in config.io}
-    for name in paramisp.EXPONENTS:
-        if getattr(config, name) is not None:
-            params[name] = paramisp.init(getattr(config, name))
-    return params
+@functools.lru_cache(maxsize=64)
+def _shapes_of(name, config):
+    """The same of one entry of a parameter set: what sets have in common is run through once."""
+    specs = flatten(jax.eval_shape(lambda: INIT[name](config)))
+    return {path: spec.shape for path, spec in specs.items()}
+
+
+def _abstract_restoration(config):
+    return restore.init(SAMPLE, config)
+
+
+def _abstract_photofinish(config):
+    stages = [stage for stage in FINISH_STAGES if stage.name != "rgb_lut" or config.rgb_lut]
+    return {stage.name: stage.module.init(SAMPLE, config) for stage in stages}
+
+
+INIT = {
+    "denoise": _abstract_restoration,
+    "photofinish": _abstract_photofinish,
+    "enhance": _abstract_restoration,
+    "awb": lambda names: {name: white_balance.INIT[name]() for name in names},
+    "io": lambda names: {name: IO_MODULES[name].init() for name in names},
+    **dict.fromkeys(paramisp.EXPONENTS, paramisp.init),
+}
+"""Functions from what a configuration says of an entry of a parameter set to its parameters, for their shapes."""
 
 
 def config_of(params):

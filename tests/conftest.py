@@ -28,21 +28,56 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keeps the tests that this run compiles for."""
+    """Keeps the tests that this run compiles for; modules that take long go first, so that no worker ends alone."""
 
     def is_ours(item):
         return (item.get_closest_marker("optimised") is not None) == OPTIMISED
 
+    def is_long(item):
+        return item.get_closest_marker("slow") is not None or "test_browser" in item.path.name
+
     config.hook.pytest_deselected(items=[item for item in items if not is_ours(item)])
-    items[:] = filter(is_ours, items)
+    long = {item.path for item in items if is_long(item)}
+    items[:] = sorted(filter(is_ours, items), key=lambda item: item.path not in long)
+
+
+def pytest_ignore_collect(collection_path):
+    """The run of optimised programs imports only modules that have the mark."""
+    if OPTIMISED and collection_path.suffix == ".py":
+        return "mark.optimised" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
+def pytest_collection_finish():
+    """What the imports made stays: no collection of garbage has to look at it again, and tracing causes many."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def resident():
+    """Bytes of memory that this process has; 0 where Linux does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return 0
+
+
+LEAST = [0]
+"""Bytes of memory that this process had when its programs last went."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_programs_left():
-    """After each module the programs that it compiled go: kept for the whole run, they fill gigabytes."""
+def programs_leave_room():
+    """Programs go when those of the modules since then fill a gigabyte: kept for the whole run, they fill many.
+
+    Not after each module, as modules share small ones: an operation outside of ``jit`` is a program for every shape.
+    """
     yield
-    jax.clear_caches()
-    gc.collect()
+    if not resident() or resident() > LEAST[0] + 2**30:
+        jax.clear_caches()
+        gc.collect()
+        LEAST[0] = resident()
 
 
 @pytest.fixture(scope="session")

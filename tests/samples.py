@@ -57,6 +57,6 @@ def numbered_params(params, scale=1.0):
             values = 1 + 0.1 * values
         if "base_lut" in name or name.endswith("table"):
             values = np.asarray(leaf) + 0.05 * values
-        return jnp.asarray(values, jnp.float32)
+        return jnp.asarray(np.float32(values))  # rounded by NumPy: JAX would compile a program for each shape
 
     return unflatten({name: fill(name, leaf) for name, leaf in flatten(params).items()})

@@ -38,9 +38,14 @@ def on_cpu(kernel, compiled, *arrays):
     """
     if os.environ.get(VARIABLE) == "0" or not takes(*arrays):
         return compiled(*arrays)
+    return by_platform(kernel, compiled, *arrays)
+
+
+def by_platform(for_cpu, for_others, *arrays):
+    """Calls ``for_cpu`` in a program that is compiled for a CPU, else ``for_others``, with the same arrays."""
     if jax.default_backend() == "cpu" and not _other_platforms.get():  # no need to trace what is for others
-        return kernel(*arrays)
-    return jax.lax.platform_dependent(*arrays, cpu=kernel, default=compiled)
+        return for_cpu(*arrays)
+    return jax.lax.platform_dependent(*arrays, cpu=for_cpu, default=for_others)
 
 
 def on_cpu_unless_differentiated(kernel, compiled, *arrays):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels.dispatch import by_platform
 from modisp_jax.resample import mean_pool, pad_edge, pad_reflect, resize_bilinear
 
 PRECISION = jax.lax.Precision.HIGHEST
@@ -89,7 +90,7 @@ def _convolve_forward(x, kernel):
 def _convolve_backward(residuals, dy):
     x, kernel = residuals
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    dk = jax.lax.platform_dependent(x, dy, kernel, cpu=_kernel_gradient_by_taps, default=_kernel_gradient)
+    dk = by_platform(_kernel_gradient_by_taps, _kernel_gradient, x, dy, kernel)
     return convolve(dy, turned), dk
 
 
