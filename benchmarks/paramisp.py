@@ -3,11 +3,14 @@
     python3 dev.py run benchmarks/paramisp.py --write
 
 On the validation photos, which training never sees: taken by each of the imaginary cameras and measured as published
-(``train/paramisp/evaluate.py``); and as they are, with their own EXIF, taken back to raw and finished again.
+(``train/paramisp/evaluate.py``); the same with exposure data wrong or unknown, parameter by parameter (table S5); and
+ordinary photos, with their own EXIF, taken back to raw and finished again: as they are, 1024 pixels made of millions
+and thus sharper than any demosaicing, and enlarged twice, about as soft as what cameras write at full size.
 ``--networks before=FILE after=FILE`` measures others besides, such as those before joint fine-tuning.
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -18,48 +21,89 @@ from benchmarks.common import machine, write_results, write_table
 from modisp_jax.paramisp import capture_of, photo_to_raw, raw_to_photo
 from modisp_jax.paramisp_commands import camera_of
 from modisp_jax.paramisp_file import load_paramisp
+from modisp_jax.resample import resize_bilinear
 from train.cameras import cameras_of
 from train.data import PhotoFolder
 from train.paramisp import cameras as imaginary
-from train.paramisp.evaluate import FIGURES, TAKES, cases_of_photos, evaluate, measure, summary
+from train.paramisp.evaluate import (
+    DROPPED,
+    FIGURES,
+    TAKES,
+    WRONG,
+    cases_of_photos,
+    evaluate,
+    measure,
+    parameter_losses,
+    summary,
+)
 from train.paramisp.task import ParamISPExperiment
 
 PAGE = Path(__file__).parent.parent / "docs" / "paramisp.md"
 
 
+ENLARGED = {"as they are": 1, "enlarged twice": 2}
+PARAMETER_SIDE = 256
+"""Of the crop, one a photo, that exposure data are taken from."""
+
+
 def there_and_back(params, config, folder):
-    """Figures of each photo of a folder, taken back to a mosaic and finished again, ``{name: figures}``."""
-    camera, rows = camera_of(None, None), {}
+    """Figures of each photo of a folder, taken back to a mosaic and finished again, ``{size: {name: figures}}``."""
+    camera, found = camera_of(), {size: {} for size in ENLARGED}
     for path in sorted(folder.iterdir()):
         photo = mj.read_photo(path)
-        shot = capture_of(photo.metadata)
-        at = camera.illuminant, camera.ccm, shot
-        raw = photo_to_raw(params["inverse_isp"], photo.srgb, *at, config=config)
-        picture = raw_to_photo(params["forward_isp"], raw, *at, config=config)
-        rows[path.stem] = measure([picture], [photo.srgb])
-        print(path.stem, rows[path.stem], file=sys.stderr, flush=True)
-    return rows
+        at = camera.illuminant, camera.ccm, capture_of(photo.metadata)
+        for size, factor in ENLARGED.items():
+            srgb = photo.srgb
+            if factor > 1:
+                srgb = np.asarray(resize_bilinear(srgb, [factor * n for n in srgb.shape[:2]], align="centers"))
+            raw = photo_to_raw(params["inverse_isp"], srgb, *at, config=config)
+            picture = raw_to_photo(params["forward_isp"], raw, *at, config=config)
+            found[size][path.stem] = measure([picture], [srgb])
+            print(path.stem, size, found[size][path.stem], file=sys.stderr, flush=True)
+    return found
 
 
-def tables(results):
-    """Lines of the tables: by camera, and there and back."""
-    first = [
+def middles(known):
+    """The cases whose exposure data are changed: one crop of each photo by each camera."""
+    for case in cases_of_photos(*known, PARAMETER_SIDE):
+        yield dataclasses.replace(case, pairs=case.pairs[:1])
+
+
+def by_camera(networks):
+    """Lines of the table of what the networks make of pairs, camera by camera."""
+    lines = [
         "| networks | direction | camera | " + " | ".join(FIGURES.values()) + " |",
         "|---" * (3 + len(FIGURES)) + "|",
     ]
-    second = ["| networks | PSNR dB, mean | least | SSIM |", "|---|---|---|---|"]
-    for name, found in results["networks"].items():
+    for name, found in networks.items():
         for direction in TAKES:
             for camera, means in found["cameras"].items():
                 if direction in means:
-                    cells = [
-                        f"{means[direction][k]:.2f}" if k == "psnr" else f"{means[direction][k]:.4f}" for k in FIGURES
-                    ]
-                    first.append(f"| {name} | {direction} | {camera} | " + " | ".join(cells) + " |")
-        if found["photos"]:
-            psnr, ssim = ([row[k] for row in found["photos"].values()] for k in ("psnr", "ssim"))
-            second.append(f"| {name} | {np.mean(psnr):.2f} | {np.min(psnr):.2f} | {np.mean(ssim):.4f} |")
-    return first, second
+                    cells = (f"{means[direction][k]:.{2 if k == 'psnr' else 4}f}" for k in FIGURES)
+                    lines.append(f"| {name} | {direction} | {camera} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def by_size(networks):
+    """Lines of the table of ordinary photos, there and back."""
+    lines = ["| networks | photos | PSNR dB, mean | least | SSIM |", "|---|---|---|---|---|"]
+    for name, found in networks.items():
+        for size, photos in found["photos"].items():
+            psnr, ssim = ([row[k] for row in photos.values()] for k in ("psnr", "ssim"))
+            lines.append(f"| {name} | {size} | {np.mean(psnr):.2f} | {np.min(psnr):.2f} | {np.mean(ssim):.4f} |")
+    return lines
+
+
+def by_parameter(losses):
+    """Lines of the table of what wrong and unknown exposure data cost."""
+    ways = (WRONG, DROPPED)
+    heads = [f"{direction}, {'unknown' if way == DROPPED else way}" for direction in losses for way in ways]
+    lines = ["| dB lost | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for group in next(iter(losses.values())):
+        rows = [losses[direction][group] for direction in losses]
+        cells = (f"{row[way]:.2f} ± {row[f'{way}_error']:.2f}" for row in rows for way in ways)
+        lines.append(f"| {group.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def main():
@@ -76,16 +120,21 @@ def main():
     for name, source in sources.items():
         params, config = load_paramisp(source, networks=())
         rows = evaluate(params, config, cases_of_photos(*known, options.side, options.limit))
-        both = len(params) > 1
-        photos = there_and_back(params, config, experiment.val_photos) if both else {}
+        photos = there_and_back(params, config, experiment.val_photos) if len(params) > 1 else {}
         results["networks"][name] = {"cameras": summary(rows), "photos": photos}
         print(name, results["networks"][name]["cameras"]["mean"], file=sys.stderr, flush=True)
-    first, second = tables(results)
+    params, config = load_paramisp(networks=())
+    results["parameters"] = parameter_losses(params, config, lambda: middles(known))
+    found = {
+        "shipped": by_camera(results["networks"]),
+        "shipped-parameters": by_parameter(results["parameters"]),
+        "there-and-back": by_size(results["networks"]),
+    }
     if options.write:
         write_results("paramisp", results, about)
-        write_table(PAGE, "shipped", first)
-        write_table(PAGE, "there-and-back", second)
-    print(*first, "", *second, sep="\n")
+        for name, lines in found.items():
+            write_table(PAGE, name, lines)
+    print(*(line for lines in found.values() for line in (*lines, "")), sep="\n")
 
 
 if __name__ == "__main__":

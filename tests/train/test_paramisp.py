@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("grain")
 pytest.importorskip("orbax.checkpoint")
 
-from modisp_jax.checkpoints import load_params, read_card
+from modisp_jax.checkpoints import load_params, read_card, save_params
 from modisp_jax.config import ParamISPConfig
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.nets.paramisp import PARAMETERS
@@ -219,12 +219,31 @@ def test_one_direction_and_then_both_jointly(tmp_path):
     assert again.metrics == first.metrics
 
 
+def test_ordinary_photos_in_joint_training(tmp_path):
+    """Half of each batch is photos as they are, held to the raw that the first network made of them."""
+    both = experiment_of("inverse_isp", "forward_isp")
+    start = tmp_path / "start.safetensors"
+    params = task(both).init(jax.random.key(3))
+    save_params(start, params, card={"paramisp": dataclasses.asdict(TINY)})
+    joint = task(dataclasses.replace(both, start=(start,), unpaired=0.5, dropout=0.0, dequantize=False))
+    batch = {"srgb": jnp.asarray(np.uint8(255 * np.stack([photo(88, 88, k) for k in (4, 5)])))}
+    keys = jax.random.split(jax.random.key(4), 2)
+    total, terms = joint.loss(params, joint.context, batch, keys, 0.0)
+    assert set(terms) == {"inverse", "cycle", "photo_inverse", "photo_cycle"}
+    assert float(terms["photo_inverse"]) < 1e-6  # the networks are still those that it was held to
+    assert float(terms["photo_cycle"]) > 1e-3
+    pairs, photos = (terms["inverse"] + terms["cycle"], terms["photo_inverse"] + terms["photo_cycle"])
+    assert float(total) == pytest.approx(float(pairs + 0.5 * photos), rel=1e-5)
+    assert {"photo", "photo_least"} <= set(joint.validate(params))
+
+
 def test_what_an_experiment_refuses():
     for changes, message in (
         ({"networks": ("forward_isp", "inverse_isp")}, "networks: expected inverse_isp, forward_isp, or both"),
         ({"cameras": ()}, "cameras: expected some of 0 to 4"),
         ({"cameras": (5,)}, "cameras: expected some of 0 to 4"),
         ({"dropout": 1.5}, "dropout: expected a probability"),
+        ({"unpaired": 1.0}, "unpaired: expected both networks, start, imaginary cameras and an even batch"),
     ):
         with pytest.raises(ValueError, match=message):
             ParamISPExperiment(**changes)

@@ -174,9 +174,10 @@ def test_losses_by_parameter(networks):
     expected = [lost(0, "iso", 1600.0), lost(1, "iso", 400.0), lost(2, "iso", 1600.0)]
     assert found["iso"][WRONG] == pytest.approx(np.mean(expected), abs=1e-5)
     assert abs(found["iso"][WRONG]) > 1e-4
+    assert found["iso"]["wrong_error"] == pytest.approx(np.std(expected, ddof=1) / math.sqrt(3), abs=1e-5)
     hidden = [lost(k, "exposure_time", np.nan) for k in (0, 1)]
     assert found["exposure_time"][DROPPED] == pytest.approx(np.mean(hidden), abs=1e-5)
-    assert found["f_number"][WRONG] is None  # all have the same
+    assert found["f_number"][WRONG] is found["f_number"]["wrong_error"] is None  # all have the same
     assert losses_table(losses).splitlines()[2].split() == [
         "f_number",
         "-",

@@ -179,8 +179,9 @@ def parameter_losses(params, config, cases, say=lambda line: None):
       cases: a function () -> iterable of :class:`Case`; called twice.
 
     Returns:
-      ``{direction: {parameter or "all": {"wrong": dB, "dropped": dB}}}``, means over the photos that have the parameter
-      and, for ``wrong``, for which there is another value; None where there are none.
+      ``{direction: {parameter or "all": {"wrong": dB, "dropped": dB, "wrong_error": dB, "dropped_error": dB}}}``: means
+      over the photos that have the parameter and, for ``wrong``, for which there is another value; and the standard
+      errors of these means. None where there are none, or one photo alone.
     """
     captures = [np.asarray(case.pairs[0].capture) for case in cases()]
     groups = {name: [k] for k, name in enumerate(PARAMETERS)} | {"all": list(range(len(PARAMETERS)))}
@@ -192,11 +193,14 @@ def parameter_losses(params, config, cases, say=lambda line: None):
                 for name, found in judge(params, config, case.pairs, capture, figures=psnr).items():
                     losses[name][group][way].append(right[name] - found)
         say(f"{case.name}, {case.camera}: with other exposure data")
-    mean = lambda values: float(np.mean(values)) if values else None  # noqa: E731
-    return {
-        name: {group: {way: mean(values) for way, values in ways.items()} for group, ways in table.items()}
-        for name, table in losses.items()
-    }
+    return {name: {group: _means_and_errors(ways) for group, ways in table.items()} for name, table in losses.items()}
+
+
+def _means_and_errors(ways):
+    """Mean of each list, and its standard error, by ``way`` and ``way_error``."""
+    means = {way: float(np.mean(values)) if values else None for way, values in ways.items()}
+    error = lambda values: float(np.std(values, ddof=1)) / math.sqrt(len(values))  # noqa: E731
+    return means | {f"{way}_error": error(values) if len(values) > 1 else None for way, values in ways.items()}
 
 
 def _replaced(captures, number, places):
