@@ -9,7 +9,14 @@ from modisp_jax._version import __version__ as __version__
 
 _EXPORTS = {
     "types": ("Edits", "FinishedStages", "Look", "Raw", "Stages"),
-    "config": ("HaloFixConfig", "NAFNetConfig", "PhotofinishConfig", "PipelineConfig", "RenderConfig"),
+    "config": (
+        "HaloFixConfig",
+        "NAFNetConfig",
+        "ParamISPConfig",
+        "PhotofinishConfig",
+        "PipelineConfig",
+        "RenderConfig",
+    ),
     "params": ("config_of", "count_params", "init_params"),
     "mix": ("mix_looks", "mix_styles"),
     "look": ("apply_look", "predict_look"),
@@ -23,6 +30,8 @@ _EXPORTS = {
     "halo": ("halo_strength",),
     "fit": ("fit_look", "fit_style"),
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
+    "paramisp": ("Capture", "forward_isp", "inverse_isp", "photo_to_raw", "raw_to_photo"),
+    "paramisp_file": ("load_paramisp",),
     "torch_import": ("import_torch",),
     "raw_jpeg": ("JpegWithRaw", "read_jpeg_with_raw", "save_jpeg_with_raw", "save_published_jpeg"),
     "raw_adapter": ("RawAdaptation", "choose_raw_adaptation", "process_raw", "restore_raw"),
