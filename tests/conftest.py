@@ -7,9 +7,16 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["MODISP_CACHE_DIR"] = ""  # what is tested here is compiled here
 if not os.environ.get("MODISP_TEST_OPTIMISED"):
-    # Most programs here run once or twice: to optimise them takes longer than it saves.
-    flags = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}".strip()
+    # Most programs here run once or twice: to optimise them takes longer than it saves. One thread compiles, as there
+    # is a worker for each core, and what only optimisation reads is not written.
+    flags = (
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_llvm_enable_alias_scope_metadata=false",
+        "--xla_llvm_enable_noalias_metadata=false",
+    )
+    os.environ["XLA_FLAGS"] = " ".join((*flags, os.environ.get("XLA_FLAGS", ""))).strip()
 
 import jax
 import numpy as np

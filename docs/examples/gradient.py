@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import modisp_jax as mj
 from modisp_jax.io.synthetic import write_synthetic_dng
@@ -29,7 +30,7 @@ def main(size=128):
     norms = {}
     for name, leaf in flatten(gradient).items():
         stage = "/".join(name.split("/")[: 2 if name.startswith("photofinish") else 1])
-        norms[stage] = norms.get(stage, 0.0) + float(jnp.sum(leaf**2))
+        norms[stage] = norms.get(stage, 0.0) + float(np.sum(np.square(leaf)))
     print(f"loss {float(value):.5f}")
     for stage, square in norms.items():
         print(f"{stage:20} |gradient| {square**0.5:.2e}")
