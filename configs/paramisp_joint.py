@@ -2,8 +2,8 @@
 
     python3 dev.py run -m train configs/paramisp_joint.py --folder runs/paramisp-joint
 
-About three quarters of an hour on two cores. Expect 37.1 dB of raw, 37.2 dB of what comes back of the cameras' pictures,
-and 28.8 dB of ordinary photos.
+About three quarters of an hour on two cores. Expect 37.1 dB of raw, 37.2 dB of what comes back of the cameras'
+pictures, and 28.8 dB of ordinary photos.
 """
 
 from pathlib import Path
