@@ -46,6 +46,11 @@ PARAMETER_SIDE = 256
 """Of the crop, one a photo, that exposure data are taken from."""
 
 
+def say(line):
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def there_and_back(params, config, folder):
     """Figures of each photo of a folder, taken back to a mosaic and finished again, ``{size: {name: figures}}``."""
     camera, found = camera_of(), {size: {} for size in ENLARGED}
@@ -59,7 +64,7 @@ def there_and_back(params, config, folder):
             raw = photo_to_raw(params["inverse_isp"], srgb, *at, config=config)
             picture = raw_to_photo(params["forward_isp"], raw, *at, config=config)
             found[size][path.stem] = measure([picture], [srgb])
-            print(path.stem, size, found[size][path.stem], file=sys.stderr, flush=True)
+            say(f"{path.stem}, {size}: {found[size][path.stem]}")
     return found
 
 
@@ -119,12 +124,12 @@ def main():
     known = PhotoFolder(experiment.val_photos), cameras_of(experiment.tables), range(imaginary.COUNT)
     for name, source in sources.items():
         params, config = load_paramisp(source, networks=())
-        rows = evaluate(params, config, cases_of_photos(*known, options.side, options.limit))
+        rows = evaluate(params, config, cases_of_photos(*known, options.side, options.limit), say)
         photos = there_and_back(params, config, experiment.val_photos) if len(params) > 1 else {}
         results["networks"][name] = {"cameras": summary(rows), "photos": photos}
-        print(name, results["networks"][name]["cameras"]["mean"], file=sys.stderr, flush=True)
+        say(f"{name}: {results['networks'][name]['cameras']['mean']}")
     params, config = load_paramisp(networks=())
-    results["parameters"] = parameter_losses(params, config, lambda: middles(known))
+    results["parameters"] = parameter_losses(params, config, lambda: middles(known), say)
     found = {
         "shipped": by_camera(results["networks"]),
         "shipped-parameters": by_parameter(results["parameters"]),
