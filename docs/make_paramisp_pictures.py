@@ -19,6 +19,7 @@ from modisp_jax.io.resize import resize_area
 from modisp_jax.metrics import psnr
 from modisp_jax.nets.paramisp import PARAMETERS
 from modisp_jax.paramisp import capture_of, expose, fuse_exposures, synthesize_blur, transfer
+from modisp_jax.paramisp.applications import GAINS
 from modisp_jax.paramisp.capture import from_array
 from modisp_jax.paramisp_commands import camera_of
 from modisp_jax.paramisp_file import load_paramisp
@@ -92,11 +93,17 @@ def inverse_sheet(experiment):
     return rows
 
 
-def photo_of(path, side):
-    """A photo made small, and its exposure data."""
+def photo_of(path):
+    """A photo and its exposure data."""
     photo = mj.read_photo(path)
-    size = [round(n * side / max(photo.srgb.shape[:2])) for n in photo.srgb.shape[:2]]
-    return np.clip(resize_area(photo.srgb, size), 0, 1), capture_of(photo.metadata)
+    return photo.srgb, capture_of(photo.metadata)
+
+
+def shrunk(picture, side):
+    """A picture made small, for the sheet: what is done to photos is done at their own size."""
+    picture = np.asarray(picture)
+    size = [round(n * side / max(picture.shape[:2])) for n in picture.shape[:2]]
+    return np.clip(resize_area(picture, size), 0, 1)
 
 
 def hdr_sheet(experiment):
@@ -104,10 +111,11 @@ def hdr_sheet(experiment):
     params, config = load_paramisp()
     camera, rows = camera_of(), []
     for name in ("sanyo-s1", "samsung-s730"):
-        photo, capture = photo_of(experiment.val_photos / f"{name}.jpg", 320)
+        photo, capture = photo_of(experiment.val_photos / f"{name}.jpg")
         pictures = expose(params, photo, camera.illuminant, camera.ccm, capture, config=config)
-        cells = [(["photo"], photo), (["fused"], fuse_exposures(pictures))]
-        cells += [([f"raw x {gain:g}"], np.asarray(p)) for gain, p in zip((0.1, 1.4, 2.7, 4.0), pictures, strict=True)]
+        titles = ["photo", "fused", *(f"raw x {gain:g}" for gain in GAINS)]
+        shown = [shrunk(picture, 320) for picture in (photo, fuse_exposures(pictures), *pictures)]
+        cells = [([title], picture) for title, picture in zip(titles, shown, strict=True)]
         rows += [("", cells[:3]), ("", cells[3:])]
     return rows
 
@@ -136,11 +144,11 @@ def blur_sheet(experiment):
     """A photo, what comes back of it, blurred in raw, and blurred as it is."""
     params, config = load_paramisp()
     camera = camera_of()
-    photo, capture = photo_of(experiment.val_photos / "nikon-e990.jpg", 400)
+    photo, capture = photo_of(experiment.val_photos / "nikon-e990.jpg")
     at = params, photo, camera.illuminant, camera.ccm, capture
-    blurred, sharp = synthesize_blur(jax.random.key(0), *at, length=15, angle=30, noise=(1e-4, 1e-6), config=config)
-    cells = [(["photo"], photo), (["there and back"], sharp), (["blurred in raw, 15 pixels"], blurred)]
-    return [("", [(lines, np.asarray(picture)) for lines, picture in cells])]
+    blurred, sharp = synthesize_blur(jax.random.key(0), *at, length=30, angle=30, noise=(1e-4, 1e-6), config=config)
+    cells = [(["photo"], photo), (["there and back"], sharp), (["blurred in raw, 30 pixels"], blurred)]
+    return [("", [(lines, shrunk(picture, 400)) for lines, picture in cells])]
 
 
 def main():
