@@ -98,7 +98,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["3000x4000"])
     parser.add_argument("--whole", nargs="*", default=["1000x1200"], help="sizes that also go through in one piece")
-    parser.add_argument("--networks", nargs="+", choices=CONFIGS, default=list(CONFIGS))
+    parser.add_argument("--networks", nargs="+", choices=CONFIGS, default=list(CONFIGS), help="of training")
+    parser.add_argument("--inference", nargs="*", choices=CONFIGS, default=["shipped"], help="networks of inference")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -107,7 +108,7 @@ def main():
         print(json.dumps(inference(**json.loads(options.case))))
         return
     about, results = machine(), {"steps": [], "inference": []}
-    for name in options.networks:
+    for name in options.inference:
         for direction in ("inverse", "forward"):
             for size in (*options.whole, *options.sizes):
                 for whole in (True, False) if size in options.whole else (False,):
