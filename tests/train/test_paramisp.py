@@ -235,6 +235,9 @@ def test_ordinary_photos_in_joint_training(tmp_path):
     pairs, photos = (terms["inverse"] + terms["cycle"], terms["photo_inverse"] + terms["photo_cycle"])
     assert float(total) == pytest.approx(float(pairs + 0.5 * photos), rel=1e-5)
     assert {"photo", "photo_least"} <= set(joint.validate(params))
+    save_params(start, {"forward_isp": params["forward_isp"]}, card={"paramisp": dataclasses.asdict(TINY)})
+    with pytest.raises(ValueError, match="unpaired: expected start with the inverse network, got forward_isp"):
+        task(dataclasses.replace(both, start=(start,), unpaired=0.5))
 
 
 def test_what_an_experiment_refuses():

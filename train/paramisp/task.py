@@ -109,6 +109,8 @@ def task(experiment):
     loaded = {}
     for path in experiment.start:
         loaded |= load_params(str(path))
+    if experiment.unpaired and "inverse_isp" not in loaded:
+        raise ValueError(f"unpaired: expected start with the inverse network, got {', '.join(loaded) or 'none'}")
 
     def init(key):
         networks = {name: experiment.config for name in experiment.networks}
