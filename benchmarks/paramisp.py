@@ -6,11 +6,13 @@ On the validation photos, which training never sees: taken by each of the imagin
 (``train/paramisp/evaluate.py``); the same with exposure data wrong or unknown, parameter by parameter (table S5); and
 ordinary photos, with their own EXIF, taken back to raw and finished again: as they are, 1024 pixels made of millions
 and thus sharper than any demosaicing, and enlarged twice, about as soft as what cameras write at full size.
+``--reports`` writes the table of networks fine-tuned on one camera alone, from what evaluation has found of them.
 ``--networks before=FILE after=FILE`` measures others besides, such as those before joint fine-tuning.
 """
 
 import argparse
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -111,13 +113,26 @@ def by_parameter(losses):
     return lines
 
 
+def finish(found, options):
+    """Writes tables into the page where asked, and prints them."""
+    for name, lines in found.items():
+        if options.write:
+            write_table(PAGE, name, lines)
+    print(*(line for lines in found.values() for line in (*lines, "")), sep="\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", default=[], metavar="NAME=FILE")
     parser.add_argument("--side", type=int, default=448, help="side of the five crops")
     parser.add_argument("--limit", type=int, help="only the first so many photos")
+    parser.add_argument("--reports", nargs="*", type=Path, help="files of train.paramisp.evaluate --parameters --json")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.reports:
+        found = [json.loads(path.read_text())["parameter_losses"] for path in options.reports]
+        finish({"fine-tuned-parameters": by_parameter({k: v for losses in found for k, v in losses.items()})}, options)
+        return
     about, results = machine(), {"side": options.side, "networks": {}}
     sources = {"shipped": "paramisp"} | dict(pair.split("=", 1) for pair in options.networks)
     experiment = ParamISPExperiment()
@@ -137,9 +152,7 @@ def main():
     }
     if options.write:
         write_results("paramisp", results, about)
-        for name, lines in found.items():
-            write_table(PAGE, name, lines)
-    print(*(line for lines in found.values() for line in (*lines, "")), sep="\n")
+    finish(found, options)
 
 
 if __name__ == "__main__":
