@@ -10,6 +10,7 @@ from modisp_jax._version import __version__ as __version__
 _EXPORTS = {
     "types": ("Edits", "FinishedStages", "Look", "Raw", "Stages"),
     "config": (
+        "FunctionISPConfig",
         "HaloFixConfig",
         "NAFNetConfig",
         "ParamISPConfig",
@@ -32,6 +33,7 @@ _EXPORTS = {
     "checkpoints": ("list_styles", "load_params", "read_card", "save_params"),
     "paramisp": ("Capture", "forward_isp", "inverse_isp", "photo_to_raw", "raw_to_photo"),
     "paramisp_file": ("load_paramisp",),
+    "dynamicisp": ("apply_functions", "invert_functions", "predict_functions", "render_functions"),
     "torch_import": ("import_torch",),
     "raw_jpeg": ("JpegWithRaw", "read_jpeg_with_raw", "save_jpeg_with_raw", "save_published_jpeg"),
     "raw_adapter": ("RawAdaptation", "choose_raw_adaptation", "process_raw", "restore_raw"),

@@ -143,6 +143,37 @@ RELEASED_PARAMISP = ParamISPConfig(
 )
 """The released code's reading: 710,973 parameters. The paper's has 708,285."""
 
+WINDOWS = ("window", "rival")
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionISPConfig:
+    """Shape and reading of the function ISP: closed forms whose parameters a network predicts (SemiISP).
+
+    Neither ``resize``, ``window`` nor ``xyz`` shows in the parameters' shapes: a file's card has them.
+    """
+
+    enhance: bool = False
+    """Whether inverse tone mapping comes first: for pictures, such as dark ones, in place of raw photos."""
+    resize: int = 256
+    """Side in pixels to which the network shrinks an image; its map of parameters has a 32nd of it a side."""
+    window: str = "window"
+    """How the equations of gain and contrast are read, see ``dynamicisp.functions.window``."""
+    xyz: bool = False
+    """Whether images are CIE XYZ, so that colour correction starts from the matrix to sRGB."""
+
+    def __post_init__(self):
+        _check(self.window in WINDOWS, f"window: expected one of {WINDOWS}, got {self.window!r}")
+        is_side = self.resize >= 32 and self.resize % 32 == 0
+        _check(is_side, f"resize: expected a multiple of 32, got {self.resize}")
+
+
+FUNCTION_ISP = FunctionISPConfig()
+"""The defaults: raw photos."""
+
+FUNCTION_ISP_READINGS = ("resize", "window", "xyz")
+"""Fields of :class:`FunctionISPConfig` that parameters alone do not tell."""
+
 AWB_NETWORKS = ("cross_camera", "camera_specific", "preference")
 """The networks of automatic white balance, by their names in ``params["awb"]``."""
 
@@ -166,6 +197,8 @@ class PipelineConfig:
     """ParamISP from sRGB to raw. Rendering does not use it."""
     forward_isp: ParamISPConfig | None = None
     """ParamISP from raw to sRGB. Rendering does not use it."""
+    function_isp: FunctionISPConfig | None = None
+    """The network of the function ISP. Rendering does not use it."""
 
     def __post_init__(self):
         for name, known in (("awb", AWB_NETWORKS), ("io", IO_NETWORKS)):

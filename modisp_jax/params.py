@@ -2,9 +2,10 @@
 
 A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
 "chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}, "io":
-{"raw_adapter", "cie_xyz"}, "inverse_isp": ..., "forward_isp": ...}``. Any of them may be missing, and of ``awb`` and
-``io`` any network; rendering needs ``photofinish`` and leaves the others out. Its configuration is read off its keys
-and shapes, so a parameter set needs no companion; what does not show there of ParamISP's is in its file's card.
+{"raw_adapter", "cie_xyz"}, "inverse_isp": ..., "forward_isp": ..., "function_isp": ...}``. Any of them may be missing,
+and of ``awb`` and ``io`` any network; rendering needs ``photofinish`` and leaves the others out. Its configuration is
+read off its keys and shapes, so a parameter set needs no companion; what does not show there of ParamISP's and the
+function ISP's is in its file's card.
 """
 
 import functools
@@ -23,7 +24,7 @@ from modisp_jax.config import (
     PhotofinishConfig,
     PipelineConfig,
 )
-from modisp_jax.nets import linearize, paramisp, raw_adapter, white_balance
+from modisp_jax.nets import function_isp, linearize, paramisp, raw_adapter, white_balance
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.tree import flatten, unflatten
@@ -60,7 +61,7 @@ def init_params(key, config=None):
       identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
       cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
       The raw adapter changes nothing; the CIE XYZ net squares and converts; ParamISP's two render plainly, with gamma
-      2.2, and take plain renderings back.
+      2.2, and take plain renderings back; the function ISP renders plainly.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -76,6 +77,11 @@ def init_params(key, config=None):
         if (isp := getattr(config, name)) is not None:
             neutral |= {f"{name}/{place}": value for place, value in paramisp.neutral(isp, exponent).items()}
             at_zero |= {f"{name}/{layer}" for layer in paramisp.starts_at_zero(isp)}
+    if config.function_isp is not None:
+        neutral |= {
+            f"function_isp/{place}": value for place, value in function_isp.neutral(config.function_isp).items()
+        }
+        at_zero |= {f"function_isp/{layer}" for layer in function_isp.starts_at_zero(config.function_isp)}
     # One draw on the device, cut on the host: a generator for each layer would take a minute to compile.
     random = [name for name in shapes if name.endswith("/kernel") and name.removesuffix("/kernel") not in at_zero]
     sizes = [int(np.prod(shapes[name])) for name in random]
@@ -124,6 +130,7 @@ INIT = {
     "awb": lambda names: {name: white_balance.INIT[name]() for name in names},
     "io": lambda names: {name: IO_MODULES[name].init() for name in names},
     **dict.fromkeys(paramisp.EXPONENTS, paramisp.init),
+    "function_isp": function_isp.init,
 }
 """Functions from what a configuration says of an entry of a parameter set to its parameters, for their shapes."""
 
@@ -137,6 +144,7 @@ def config_of(params):
         "awb": functools.partial(_networks_of, "awb", AWB_NETWORKS),
         "io": functools.partial(_networks_of, "io", IO_NETWORKS),
         **dict.fromkeys(paramisp.EXPONENTS, paramisp.config_of),
+        "function_isp": function_isp.config_of,
     }
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")

@@ -29,7 +29,8 @@ ROOMS = (
     ("pipeline",),
     ("io", "torch_file", "torch_tables"),
     ("style_file",),
-    ("fit", "paramisp", "dynamicisp", "export"),
+    ("dynamicisp",),
+    ("fit", "paramisp", "export"),
     ("raw_adapter",),
     ("raw_jpeg",),
     (
