@@ -83,8 +83,8 @@ def _pivot(g1, g2, k):
 def gamma_curve(image, g1, g2, k):
     """Gamma with a toe and a shoulder: ``f(i) = i^{(1/g1) [1 - (1-g2) i^{1/g1}] / [1 - (1-g2) k^{1/g1}]}``.
 
-    Equation 20. f(0) = 0, f(1) = 1, f(k) = k^(1/g1) whatever g2; g2 = 1 is the gamma 1 / g1, (1, 1, .) the identity. Increases on
-    [0, 1] where D > 0 and g2 is in [0, 1 + e^2].
+    Equation 20. f(0) = 0, f(1) = 1, f(k) = k^(1/g1) whatever g2; g2 = 1 is the gamma 1 / g1, (1, 1, .) the identity.
+    Increases on [0, 1] where D > 0 and g2 is in [0, 1 + e^2].
 
     Args:
       image: [..., 3], clipped to [0, 1]. Under 1e-8 the curve is a line to 0, as its slope there may have no limit.
