@@ -199,6 +199,8 @@ class PipelineConfig:
     """ParamISP from raw to sRGB. Rendering does not use it."""
     function_isp: FunctionISPConfig | None = None
     """The network of the function ISP. Rendering does not use it."""
+    lut3d: bool = False
+    """The network of an image-adaptive look-up table. Rendering does not use it."""
 
     def __post_init__(self):
         for name, known in (("awb", AWB_NETWORKS), ("io", IO_NETWORKS)):

@@ -2,10 +2,10 @@
 
 A parameter set is a plain nested dict of arrays: ``{"denoise": ..., "photofinish": {"gain", "gtm", "ltm",
 "chroma", "gamma"[, "rgb_lut"]}, "enhance": ..., "awb": {"cross_camera", "camera_specific", "preference"}, "io":
-{"raw_adapter", "cie_xyz"}, "inverse_isp": ..., "forward_isp": ..., "function_isp": ...}``. Any of them may be missing,
-and of ``awb`` and ``io`` any network; rendering needs ``photofinish`` and leaves the others out. Its configuration is
-read off its keys and shapes, so a parameter set needs no companion; what does not show there of ParamISP's and the
-function ISP's is in its file's card.
+{"raw_adapter", "cie_xyz"}, "inverse_isp": ..., "forward_isp": ..., "function_isp": ..., "lut3d": ...}``. Any of them
+may be missing, and of ``awb`` and ``io`` any network; rendering needs ``photofinish`` and leaves the others out. Its
+configuration is read off its keys and shapes, so a parameter set needs no companion; what does not show there of
+ParamISP's and the function ISP's is in its file's card.
 """
 
 import functools
@@ -24,7 +24,7 @@ from modisp_jax.config import (
     PhotofinishConfig,
     PipelineConfig,
 )
-from modisp_jax.nets import function_isp, linearize, paramisp, raw_adapter, white_balance
+from modisp_jax.nets import function_isp, linearize, lut3d, paramisp, raw_adapter, white_balance
 from modisp_jax.stages import FINISH_STAGES, restore
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.tree import flatten, unflatten
@@ -42,6 +42,7 @@ STARTS_AT_ZERO = (
     "photofinish/chroma/head",
     "photofinish/gamma/head",
     "enhance/out_conv",
+    *(f"lut3d/{name}" for name in lut3d.STARTS_AT_ZERO),
     *(f"awb/{name}" for name in white_balance.STARTS_AT_ZERO),
     *(f"io/{net}/{name}" for net, module in IO_MODULES.items() for name in module.STARTS_AT_ZERO),
 )
@@ -61,7 +62,8 @@ def init_params(key, config=None):
       identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
       cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
       The raw adapter changes nothing; the CIE XYZ net squares and converts; ParamISP's two render plainly, with gamma
-      2.2, and take plain renderings back; the function ISP renders plainly.
+      2.2, and take plain renderings back; the function ISP and the look-up
+      table render plainly.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -70,6 +72,7 @@ def init_params(key, config=None):
         for stage in FINISH_STAGES
         for name, value in stage.module.NEUTRAL.items()
     } | {f"awb/{name}": value for name, value in white_balance.NEUTRAL.items()}
+    neutral |= {f"lut3d/{name}": value for name, value in lut3d.NEUTRAL.items()}
     for name, network in IO_MODULES.items():
         neutral |= {f"io/{name}/{place}": value for place, value in network.NEUTRAL.items()}
     at_zero = set(STARTS_AT_ZERO)
@@ -131,6 +134,7 @@ INIT = {
     "io": lambda names: {name: IO_MODULES[name].init() for name in names},
     **dict.fromkeys(paramisp.EXPONENTS, paramisp.init),
     "function_isp": function_isp.init,
+    "lut3d": lut3d.init,
 }
 """Functions from what a configuration says of an entry of a parameter set to its parameters, for their shapes."""
 
@@ -145,6 +149,7 @@ def config_of(params):
         "io": functools.partial(_networks_of, "io", IO_NETWORKS),
         **dict.fromkeys(paramisp.EXPONENTS, paramisp.config_of),
         "function_isp": function_isp.config_of,
+        "lut3d": lambda params: True,
     }
     if not isinstance(params, dict) or not params or not set(params) <= set(networks):
         raise ValueError(f"params: expected a dict with keys of {sorted(networks)}, got {_names(params)}")

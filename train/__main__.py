@@ -13,12 +13,14 @@ import tyro
 
 from train import denoise, enhance, photofinish
 from train.paramisp import task as paramisp
+from train.semi import task as semi
 
 TASKS = {
     denoise.DenoiseExperiment: denoise.task,
     photofinish.PhotofinishExperiment: photofinish.task,
     enhance.EnhanceExperiment: enhance.task,
     paramisp.ParamISPExperiment: paramisp.task,
+    semi.SemiExperiment: semi.task,
 }
 """What makes the task of an experiment, by the experiment's type."""
 

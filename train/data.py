@@ -270,7 +270,7 @@ def make_loader(
 
     def read(start):
         """An iterator over this shard's batches from sample ``start`` of the stream on."""
-        stop = len(stream)
+        stop = min(len(stream), 2**62)  # an endless stream's length, rounded up to batches of 1, would overflow
         if drop_remainder and epochs is not None:
             stop = start + (stop - start) // step * step
         rest = stream[start:stop][index::count] if stop > start + index else ()
