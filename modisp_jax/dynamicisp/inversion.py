@@ -24,7 +24,8 @@ def invert_log_curve(log_curve, solve, steps, image, *parameters):
       [..., 3] in [0, 1]; where y is under f(1e-8), on the line to 0. The derivatives follow from the implicit function:
       ``di/dy = 1 / (y L_i)``, ``di/dp = -L_p / L_i`` with L the log curve; they are 0 where y < 1e-8.
     """
-    floor = jnp.exp(log_curve(jnp.asarray(DARK, image.dtype), *parameters))
+    darkest = jnp.exp(log_curve(jnp.asarray(DARK, image.dtype), *parameters))
+    floor = jnp.maximum(darkest, jnp.finfo(image.dtype).tiny)  # a steep curve underflows; the logarithm must not
     step, start, finish = solve(jnp.log(jnp.maximum(image, floor)), *parameters)
     found = finish(jax.lax.fori_loop(0, steps, step, start))
     return jnp.where(image < floor, image * (DARK / floor), jnp.clip(found, 0.0, 1.0))
