@@ -198,6 +198,7 @@ def fit(
     *,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     targets: Annotated[Path | None, arg(metavar="FOLDER")] = None,
+    unpaired: Annotated[Path | None, arg(metavar="FOLDER")] = None,
     style: Annotated[str, arg(metavar="NAME|FILE")] = "natural",
     stages: Annotated[tuple[str, ...], arg(metavar="NAME")] = ("photofinish",),
     rgb_lut: bool = True,
@@ -217,6 +218,7 @@ def fit(
         folder: Raw photos, and the finished pictures unless --targets says where they are.
         output: Style file to write, NAME.safetensors.
         targets: Folder of the finished pictures.
+        unpaired: Folder of ordinary photos of any look; few pairs reach further with some dozens of them.
         style: Style to start from: its networks are fitted, its enhancement is taken over.
         stages: What to train: photofinish (all), or some of gain, gtm, ltm, rgb_lut, chroma, gamma.
         rgb_lut: Add the colour LUT where the style has none.
@@ -246,6 +248,7 @@ def fit(
         validation=validation,
         seed=seed,
         state=state,
+        unpaired=unpaired,
     )
     return fit_files.fit_folder(options)
 

@@ -16,6 +16,7 @@ from modisp_jax.fit.pairs import aligned_pair
 from modisp_jax.interrupt import Interrupt
 from modisp_jax.io.alignment import check_same_scene, crop_box, read_turned
 from modisp_jax.io.images import FORMATS, read_image
+from modisp_jax.io.resize import resize_area
 from modisp_jax.raw import read_raw
 from modisp_jax.render_files import FAILURES
 
@@ -39,6 +40,7 @@ class FitOptions:
     validation: float
     seed: int
     state: Path | None
+    unpaired: Path | None = None
 
 
 def fit_folder(options):
@@ -59,12 +61,15 @@ def fit_folder(options):
             print(f"modisp: error: {explain(error, raw)}", file=sys.stderr, flush=True)
     if not pairs:
         raise ValueError(f"{options.folder}: expected at least one pair that can be used, got none of {len(found)}")
+    photos, unread = ([], 0) if options.unpaired is None else read_photos(options.unpaired, options.size)
+    failed += unread
     state = options.output.with_suffix(".fit") if options.state is None else options.state
     begin = time.perf_counter()
     with Interrupt() as interrupt:
         fitted = fit_style(
             params,
             pairs,
+            unpaired=photos or None,
             stages=options.stages,
             rgb_lut=options.rgb_lut,
             steps=options.steps,
@@ -77,14 +82,17 @@ def fit_folder(options):
     if not fitted.done:
         _progress(f"interrupted; the same command goes on from {state}")
         return 130
-    card = _card(options, len(pairs), fitted, read_card(options.style) if Path(options.style).is_file() else {})
+    card = _card(
+        options, len(pairs), len(photos), fitted, read_card(options.style) if Path(options.style).is_file() else {}
+    )
     save_params(options.output, fitted.params, card)
     if options.state is None:
         (state / "state.npz").unlink(missing_ok=True)
         state.rmdir()
     _progress(f"{options.output}, {fitted.score:.2f} dB, {time.perf_counter() - begin:.0f} s")
     if failed:
-        _progress(f"{failed} of {len(found)} pairs failed")
+        asked = f"{len(found)} pairs" + (f" and {len(photos) + unread} photos" if options.unpaired else "")
+        _progress(f"{failed} of {asked} failed")
     return 2 if failed else 0
 
 
@@ -159,13 +167,37 @@ def read_pair(raw_path, picture_path):
     return aligned_pair(raw, picture)
 
 
-def _card(options, count, fitted, start):
+def read_photos(folder, size):
+    """The pictures of a folder, shrunk to a long side of ``size`` pixels: (list of [h, w, 3], how many failed).
+
+    A picture that cannot be read costs a line; a folder without any is an error.
+    """
+    paths = list(_by_name(folder, lambda suffix: suffix in FORMATS).values())
+    photos = []
+    for number, path in enumerate(paths, 1):
+        try:
+            photo = read_image(path)
+            scale = min(1.0, size / max(photo.shape[:2]))
+            small = resize_area(photo, tuple(max(1, round(n * scale)) for n in photo.shape[:2]))
+            photos.append(np.asarray(small, np.float32))
+        except FAILURES as error:
+            print(f"modisp: error: {explain(error, path)}", file=sys.stderr, flush=True)
+        if number % 20 == 0 or number == len(paths):
+            _progress(f"{number}/{len(paths)} unpaired photos")
+    if not photos:
+        raise ValueError(f"{folder}: expected pictures to learn from beside the pairs, found none that can be read")
+    return photos, len(paths) - len(photos)
+
+
+def _card(options, count, photos, fitted, start):
     """What the file says of itself."""
     path = Path(options.style)
     digest = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else {}
+    others = f" and {photos} ordinary photos" if photos else ""
     card = {
         "name": options.output.stem,
-        "what": f"photofinishing fitted to {count} finished pictures, from the style {start.get('name', path.stem)}",
+        "what": f"photofinishing fitted to {count} finished pictures{others},"
+        f" from the style {start.get('name', path.stem)}",
         "start": {"style": str(options.style)} | digest,
         "stages": list(options.stages),
         "seed": options.seed,
@@ -182,6 +214,9 @@ def _told(record):
         loss = "" if record["loss"] is None else f"loss {record['loss']:.4f}, "
         kept = ", the best so far" if record["best"] else ""
         _progress(f"step {record['step']}: {loss}{record['score']:.2f} dB, worst {record['worst']:.2f}{kept}")
+    elif "functions" in record:
+        if record["functions"] % 100 == 0:
+            _progress(f"function ISP, step {record['functions']}/{record['steps']}: loss {record['loss']:.5f}")
     elif record["step"] % 10 == 0:
         _progress(f"step {record['step']}/{record['steps']}: loss {record['loss']:.4f}")
     return False

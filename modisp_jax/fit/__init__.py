@@ -3,5 +3,15 @@
 from modisp_jax.fit.look import FitLookConfig, FittedLook, fit_look
 from modisp_jax.fit.pairs import Augmentation
 from modisp_jax.fit.style import FitStyleConfig, FittedStyle, fit_style
+from modisp_jax.fit.unpaired import UnpairedConfig
 
-__all__ = ["Augmentation", "FitLookConfig", "FitStyleConfig", "FittedLook", "FittedStyle", "fit_look", "fit_style"]
+__all__ = [
+    "Augmentation",
+    "FitLookConfig",
+    "FitStyleConfig",
+    "FittedLook",
+    "FittedStyle",
+    "UnpairedConfig",
+    "fit_look",
+    "fit_style",
+]

@@ -68,7 +68,7 @@ def aligned_pair(source, target):
         raise ValueError(f"target: expected the aspect ratio of the source {full}, got {other}")
     scale = min(1.0, ALIGNED_SIDE / max(full))
     size = tuple(max(16, round(n * scale)) for n in full)
-    linear, target = (np.asarray(_shrunk(jnp.asarray(x, jnp.float32), size)) for x in (linear, target))
+    linear, target = (np.asarray(shrunk(jnp.asarray(x, jnp.float32), size)) for x in (linear, target))
     if not (np.isfinite(linear).all() and np.isfinite(target).all()):
         raise ValueError("expected finite values, got NaN or infinity")
     return _overlap(linear, target, *np.round(np.asarray(_shift(linear, target))).astype(int))
@@ -83,11 +83,12 @@ def reduce_pair(source, target, size):
     pair = aligned_pair(source, target)
     if pair[0].shape[0] > pair[0].shape[1]:
         pair = [x.swapaxes(0, 1) for x in pair]
-    return tuple(np.asarray(_shrunk(jnp.asarray(x), size)) for x in pair)
+    return tuple(np.asarray(shrunk(jnp.asarray(x), size)) for x in pair)
 
 
 @functools.partial(jax.jit, static_argnames="size")
-def _shrunk(image, size):
+def shrunk(image, size):
+    """An image [H, W, 3] at ``size`` (height, width), clipped to [0, 1]."""
     return clip01(jax.image.resize(image, (*size, 3), "linear", antialias=True, precision="highest"))
 
 

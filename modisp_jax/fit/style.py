@@ -13,12 +13,14 @@ import numpy as np
 import optax
 
 from modisp_jax.config import RenderConfig
+from modisp_jax.dynamicisp.losses import filtered_mean
 from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights, job_losses
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import score, shift_start, with_rgb_lut
 from modisp_jax.fit.state import load_state, save_state
+from modisp_jax.fit.unpaired import PLAIN, UnpairedConfig, learn_functions, pairs_of_photos, reduce_photos, untaught
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.params import check_params
@@ -56,6 +58,8 @@ class FitStyleConfig:
     """Steps between validations; the last step is always validated."""
     patience: int = 6
     """Validations without a better score after which training stops."""
+    unpaired: UnpairedConfig = UnpairedConfig()
+    """What ordinary photos are used for, where there are some."""
 
     def __post_init__(self):
         size = tuple(self.size)
@@ -88,6 +92,7 @@ def fit_style(
     params,
     pairs,
     *,
+    unpaired=None,
     stages=(PHOTOFINISH,),
     rgb_lut=False,
     steps=200,
@@ -108,6 +113,8 @@ def fit_style(
       params: the parameter set to start from, with photofinishing; the nearest style is the best start.
       pairs: list of (source, target): source a :class:`modisp_jax.Raw` or linear sRGB [H, W, 3] in [0, 1], target sRGB
         [H', W', 3] in [0, 1] of the same scene, orientation and aspect ratio. Every pair may have a size of its own.
+      unpaired: list of ordinary photos, sRGB [H, W, 3] in [0, 1], of any look: a function ISP learned from the pairs
+        makes further pairs of them, so that few pairs reach further (``modisp_jax.fit.unpaired``).
       stages: what to train: ``"photofinish"`` for all of it, names of its stages (gain, gtm, ltm, rgb_lut, chroma,
         gamma), or (regex, factor on the learning rate) pairs as for ``modisp_jax.fit.optim.factors``.
       rgb_lut: add the colour LUT to a style that has none; lifted blacks and tints by luma need it.
@@ -118,7 +125,8 @@ def fit_style(
       folder: where state is written at each validation and when stopped, whole or not at all. The same call resumes
         and ends with the same bits.
       config: static :class:`FitStyleConfig`.
-      progress: called with a dict at each step (``step``, ``steps``, ``loss``) and validation (the history's entry);
+      progress: called with a dict at each step (``step``, ``steps``, ``loss``; while the function ISP is learned
+        ``functions`` in place of ``step``) and validation (the history's entry);
         what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on.
 
     Returns:
@@ -145,13 +153,19 @@ def fit_style(
     kept = _split(len(linear), validation, seed)
     train = [x[~kept] if kept.any() else x for x in (linear, target)]
     judge = [x[kept] if kept.any() else x for x in (linear, target)]
-    identity = _identity(start, linear, target, rules, steps, validation, seed, config)
+    photos = None if unpaired is None else reduce_photos(unpaired, config.size)
+    identity = _identity(start, (linear, target, photos), rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
-    state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity)
+    teach = None
+    if photos is not None and steps:
+        teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
+    state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity, teach)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
-    state, history, done = _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress)
+    state, history, done = _train(
+        state, history, (*train, photos), judge, one_step, steps, seed, config, path, identity, progress
+    )
     best = state["best"] if any(entry["best"] for entry in history[1:]) else came
     return FittedStyle(params | {PHOTOFINISH: jax.tree.map(jnp.asarray, best)}, _best_score(history), history, done)
 
@@ -200,21 +214,23 @@ def _split(count, share, seed):
     return kept
 
 
-def _identity(start, linear, target, rules, steps, validation, seed, config):
+def _identity(start, images, rules, steps, validation, seed, config):
     """A checksum of all that decides how a fit ends."""
     digest = hashlib.sha256(json.dumps([rules, steps, validation, seed, repr(config)], default=str).encode())
     for name, leaf in sorted(flatten(start).items()):
         digest.update(name.encode() + np.asarray(leaf).tobytes())
-    for array in (linear, target):
-        digest.update(array.tobytes())
+    for array in images:
+        digest.update(b"" if array is None else array.tobytes())
     return digest.hexdigest()
 
 
-def _begin(came, start, pairs, judge, transform, config, path, identity):
+def _begin(came, start, pairs, judge, transform, config, path, identity, teach):
     """The state before the first step, or the one that ``path`` holds; and the history until then."""
     state = {"step": np.int64(0), "params": start, "ema": start, "best": start, "anchor": start}
     state["optimizer"] = jax.jit(transform.init)({PHOTOFINISH: start})
     state |= {"losses": np.zeros(2), "since": np.int64(0), "validated": np.int64(0)}
+    if teach is not None:
+        state["teaching"] = untaught(config.unpaired)
     if path is not None and path.is_file():
         return load_state(path, state, identity)
     history = [_entry("start", came, judge, [], None)]
@@ -224,7 +240,8 @@ def _begin(came, start, pairs, judge, transform, config, path, identity):
         chosen = shifted if history[-1]["best"] else start
     else:
         chosen = start
-    return state | {name: chosen for name in ("params", "ema", "best", "anchor")}, history
+    state |= {name: chosen for name in ("params", "ema", "best", "anchor")}
+    return state | ({} if teach is None else {"teaching": teach()}), history
 
 
 def _entry(step, photofinish, judge, history, loss):
@@ -275,10 +292,15 @@ def _stepped(one_step, state, train, seed, config):
     """The state after one more step, and its loss."""
     step = int(state["step"])
     chosen = _batch(len(train[0]), config.batch, step, seed)
-    arrays = tuple(jnp.asarray(x[chosen]) for x in train)
+    linear, target, photos = train
+    arrays = jnp.asarray(linear[chosen]), jnp.asarray(target[chosen])
+    more = {}
+    if "teaching" in state:
+        drawn = photos[_batch(len(photos), config.unpaired.photos, step, seed + 1)]
+        more = {"teaching": state["teaching"], "photos": jnp.asarray(drawn)}
     key = jax.random.fold_in(jax.random.key(seed), step)
     moving = {name: state[name] for name in ("params", "ema", "optimizer")}
-    moved, loss = one_step(moving, state["anchor"], arrays, key, step)
+    moved, loss = one_step(moving, state["anchor"], arrays, key, step, **more)
     if not np.isfinite(loss := float(loss)):
         raise ValueError(f"step {step + 1}: the loss is not finite ({loss})")
     return state | moved | {"step": np.int64(step + 1), "losses": state["losses"] + [loss, 1.0]}, loss
@@ -301,8 +323,15 @@ def _batch(count, size, step, seed):
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "rules", "config"))
-def _step(state, anchor, pairs, key, number, steps, rules, config):
-    """(state, loss) after one step on a batch of pairs ([b, h, w, 3] each); ``anchor`` is where training started."""
+def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None, photos=None):
+    """(state, loss) after one step on a batch of pairs ([b, h, w, 3] each); ``anchor`` is where training started.
+
+    With what :func:`learn_functions` has found, photos [p, h, w, 3] are a part of the batch.
+    """
+    count = len(pairs[0])
+    if teaching is not None:
+        made = pairs_of_photos(teaching, photos, jax.random.fold_in(key, count), config.unpaired)
+        pairs = tuple(jnp.concatenate(both) for both in zip(pairs, made, strict=True))
 
     def one(photofinish, linear, target, key):
         linear, target = vary(key, linear, target, config.augmentation)
@@ -315,9 +344,10 @@ def _step(state, anchor, pairs, key, number, steps, rules, config):
     def loss(params):
         keys = jax.random.split(key, len(pairs[0]))
         losses = jax.vmap(functools.partial(one, params[PHOTOFINISH]))(*pairs, keys)
+        mean, _ = filtered_mean(losses[:count], losses[count:], config.unpaired.beta)
         leaves = zip(jax.tree.leaves(params[PHOTOFINISH]), jax.tree.leaves(anchor), strict=True)
         distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)
-        return losses.mean() + 0.5 * config.towards_start * distance
+        return mean + 0.5 * config.towards_start * distance
 
     params = {PHOTOFINISH: state["params"]}
     value, gradient = jax.value_and_grad(loss)(params)
