@@ -1,0 +1,143 @@
+"""What ordinary photos are worth beside a few pairs: the tables of docs/semi.md.
+
+    python3 dev.py run benchmarks/semi.py --target function_isp --write
+    python3 dev.py run benchmarks/semi.py --target lut3d --pairs 30 --write
+    python3 dev.py run benchmarks/semi.py --target nafnet --pairs 30 --write
+
+The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
+pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
+trained on the pairs alone; that is the baseline of ``function_isp`` and the teacher of all. Then each target is trained
+for as many steps, and as many samples in a step, by every method. Figures are of the last step, not of the best
+validation, which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table
+is written from all results so far.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import machine, read_results, write_results, write_table
+from modisp_jax import compile_cache
+from modisp_jax.config import FunctionISPConfig
+from train.loop import LoopConfig, fit
+from train.semi.task import SemiExperiment, task
+
+PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
+BATCH, PSEUDO, BETA = 12, 8, 3.0
+ALONE, TWICE, SEMI, TUNED = "pairs alone", "pairs alone, twice as long", "SemiISP", "SemiISP, then fine-tuned"
+METHODS = {
+    ALONE: {"pseudo": 0},
+    SEMI: {},
+    "no filter": {"beta": float("inf")},
+    "no quality update": {"quality_update": False},
+    "neither": {"beta": float("inf"), "quality_update": False},
+    "one inverse for all": {"method": "fixed_inverse", "beta": float("inf")},
+    "unprocessing": {"method": "unprocess", "beta": float("inf")},
+}
+"""Changes to :func:`experiment_of` by method."""
+
+TARGETS = ("function_isp", "lut3d", "nafnet", "photofinish")
+LONGEST = {"function_isp": 1000, "lut3d": 1000, "nafnet": 300, "photofinish": 100}
+"""Steps."""
+
+
+def experiment_of(target, method, count, seed, folder, steps):
+    """The experiment of one run."""
+    base = SemiExperiment(
+        name=f"{target}, {method}",
+        target=target,
+        isp=FunctionISPConfig(resize=64),
+        count=count,
+        split_seed=seed,
+        pseudo=PSEUDO,
+        beta=BETA,
+        teacher=run_folder(folder, "function_isp", ALONE, count, seed) / "best.safetensors",
+        capacity=1000,
+        loop=LoopConfig(steps=steps, batch=BATCH, seed=seed, validate_every=steps, log_every=50),
+    )
+    changes = dict(METHODS.get(method, {}))
+    if method == ALONE:
+        changes["teacher"] = None
+    elif method == TWICE:
+        changes |= {"pseudo": 0, "teacher": None, "loop": dataclasses.replace(base.loop, steps=2 * steps)}
+        changes["loop"] = dataclasses.replace(changes["loop"], validate_every=2 * steps)
+    elif method == TUNED:
+        shorter = dataclasses.replace(base.loop, steps=steps // 2, validate_every=steps // 2)
+        start = run_folder(folder, target, SEMI, count, seed) / "best.safetensors"
+        slower = dataclasses.replace(base.optim, learning_rate=0.1 * base.optim.learning_rate)
+        changes |= {"pseudo": 0, "teacher": None, "start": start, "loop": shorter, "optim": slower}
+    return dataclasses.replace(base, **changes)
+
+
+def run_folder(folder, target, method, count, seed):
+    """Where a run is kept."""
+    return folder / f"{target}-{count}-{seed}-{method.replace(', ', '-').replace(' ', '-')}"
+
+
+def measured(target, method, count, seed, folder, steps):
+    """PSNR in dB on validation of one run, trained unless it is there."""
+    experiment = experiment_of(target, method, count, seed, folder, steps)
+    run = fit(task(experiment), experiment.loop, experiment.optim, run_folder(folder, target, method, count, seed))
+    return float(run.metrics["score"])
+
+
+def rows_of(results, target):
+    """The table of a target: methods by numbers of pairs; mean over seeds, and the mean gain over pairs alone."""
+    found = results.get(target, {})
+    counts = sorted({int(count) for count in found})
+    methods = [m for m in (ALONE, TWICE, SEMI, TUNED, *METHODS) if any(m in found[str(c)] for c in counts)]
+    rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
+    for method in dict.fromkeys(methods):
+        cells = []
+        for count in counts:
+            ours, alone = (found[str(count)].get(m, {}) for m in (method, ALONE))
+            gains = [ours[seed] - alone[seed] for seed in ours if seed in alone]
+            if not ours:
+                cells.append("")
+            elif method == ALONE:
+                cells.append(f"{np.mean(list(ours.values())):.2f}")
+            else:
+                each = ", ".join(f"{gain:+.2f}" for gain in gains)
+                cells.append(f"{np.mean(list(ours.values())):.2f} (**{np.mean(gains):+.2f}**: {each})")
+        rows.append(f"| {method} | " + " | ".join(cells) + " |")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--target", choices=TARGETS, default="function_isp")
+    parser.add_argument("--pairs", type=int, nargs="+", default=[30, 10, 100])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=None, help="by default all at 30 pairs, else the main ones")
+    parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--folder", type=Path, default=Path("runs/semi"))
+    parser.add_argument("--write", action="store_true", help="write results and the table of the page")
+    options = parser.parse_args()
+    compile_cache.enable()
+    about, steps = machine(), options.steps or LONGEST[options.target]
+    for count in options.pairs:
+        for seed in options.seeds:
+            methods = options.methods or (
+                [ALONE, SEMI, TUNED] if count != 30 else [ALONE, TWICE, SEMI, TUNED, *METHODS]
+            )
+            if options.target != "function_isp":
+                measured("function_isp", ALONE, count, seed, options.folder, LONGEST["function_isp"])
+            for method in dict.fromkeys(methods):
+                score = measured(options.target, method, count, seed, options.folder, steps)
+                print(f"{options.target}, {count} pairs, seed {seed}, {method}: {score:.2f} dB", flush=True)
+                if options.write:
+                    results = read_results("semi")
+                    entry = results.setdefault("psnr", {}).setdefault(options.target, {}).setdefault(str(count), {})
+                    entry.setdefault(method, {})[str(seed)] = round(score, 3)
+                    results.pop("machine", None)
+                    write_results("semi", results, about)
+    if options.write:
+        write_table(PAGE, options.target, rows_of(read_results("semi")["psnr"], options.target))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
