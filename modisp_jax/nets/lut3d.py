@@ -29,7 +29,7 @@ class AdaptiveLut(nn.Module):
 
     @nn.compact
     def __call__(self, image):
-        x = jax.image.resize(image, (SIDE, SIDE, 3), "linear", antialias=True, precision="highest")
+        x = jax.image.resize(clip01(image), (SIDE, SIDE, 3), "linear", antialias=True, precision="highest")
         for i, width in enumerate(WIDTHS):
             x = leaky(HalvingConv(width, name=f"conv{i}")(x))
         mean = x.mean(axis=(0, 1))

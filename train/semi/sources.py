@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.color import srgb_decode, srgb_encode
 from modisp_jax.fit_files import find_pairs, read_pair
 from modisp_jax.io.images import read_image
 from modisp_jax.io.resize import resize_area
+from modisp_jax.noise import add_noise
 from modisp_jax.unprocess import UnprocessConfig
 from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader, pictures_in
@@ -40,6 +42,10 @@ SHOTS = UnprocessConfig(iso=(50.0, 400.0))
 """How the controlled benchmark's photos are taken again; also the random cameras of unprocessing."""
 
 
+DARKNESS = (2.0, 4.0)
+"""EV by which pictures to enhance are too dark."""
+
+
 class Source(NamedTuple):
     """What training needs of its data."""
 
@@ -58,21 +64,24 @@ def controlled(experiment):
 
     Photos are put in an order by ``experiment.split_seed``; the first become pairs, each taken once, and again with
     another camera, light and exposure where there are more pairs than photos. Where all photos are in pairs, all of
-    them, as they are, are the unpaired ones too. Every validation photo is taken three times.
+    them, as they are, are the unpaired ones too. Every validation photo is taken three times. For enhancement the photo
+    itself is what is wanted, and a dark picture of it, :func:`take_in_the_dark`, is to be enhanced.
     """
     photos, held_out = (
         lying(PhotoFolder(path), experiment.size) for path in (experiment.photos, experiment.val_photos)
     )
     photos = photos[np.random.default_rng(experiment.split_seed).permutation(len(photos))]
-    cameras = cameras_of(experiment.tables)
+    take = take_in_the_dark
+    if not experiment.isp.enhance:
+        take = functools.partial(take_again, cameras=cameras_of(experiment.tables))
     taken = photos[np.arange(experiment.count) % len(photos)]
-    pairs = take_again(experiment.split_seed, taken, cameras)
+    pairs = take(experiment.split_seed, taken)
     rest = photos[experiment.count :] if experiment.count < len(photos) else photos
     return Source(
         pairs=[{"input": x, "target": y} for x, y in zip(*pairs, strict=True)],
         photos=[{"photo": photo} for photo in rest] if experiment.pseudo else [],
-        validation=take_again(VALIDATION_SEED, np.concatenate([held_out] * 3), cameras),
-        data=f"{experiment.count} pairs by a hidden renderer, {len(rest)} other photos",
+        validation=take(VALIDATION_SEED, np.concatenate([held_out] * 3)),
+        data=f"{experiment.count} pairs of the controlled benchmark, {len(rest)} other photos",
     )
 
 
@@ -110,6 +119,24 @@ def take_again(seed, photos, cameras, renderer=HIDDEN):
         noisy, clean = simulate(key, photo, cameras, SHOTS)
         return noisy, render_target(renderer, clean)
 
+    return _taken(take, seed, photos)
+
+
+def take_in_the_dark(seed, photos):
+    """Photos [n, H, W, 3] as a camera finishes them 2 to 4 EV too dark, noisy and tinted: (dark picture, photo)."""
+
+    @jax.jit
+    def take(key, photo):
+        draw_key, noise_key = jax.random.split(key)
+        u = jax.random.uniform(draw_key, (5,))
+        light = jnp.exp2(-DARKNESS[0] - (DARKNESS[1] - DARKNESS[0]) * u[0]) * jnp.exp2(0.3 * (u[1:4] - 0.5))
+        dark = add_noise(noise_key, light * srgb_decode(photo), 1e-4 * u[4], 1e-7)
+        return srgb_encode(dark), photo
+
+    return _taken(take, seed, photos)
+
+
+def _taken(take, seed, photos):
     keys = jax.random.split(jax.random.key(seed), len(photos))
     taken = [take(key, photo) for key, photo in zip(keys, photos, strict=True)]
     return tuple(np.stack(images) for images in zip(*jax.device_get(taken), strict=True))

@@ -111,6 +111,8 @@ class SemiExperiment:
             raise ValueError(f"expected both pairs and val_pairs, or none, got {self.pairs} and {self.val_pairs}")
         if self.pairs is not None and self.pseudo and self.unpaired is None:
             raise ValueError("unpaired: expected a folder of photos, as batches have pseudo-pairs; got none")
+        if self.method == "unprocess" and self.isp.enhance:
+            raise ValueError("method: expected semi or fixed_inverse for enhancement, got unprocess, which makes raws")
         if not self.beta >= 0:
             raise ValueError(f"beta: expected 0 or more, got {self.beta}")
         if not all(0 < part <= whole for part, whole in zip(self.crop, self.size, strict=True)):
