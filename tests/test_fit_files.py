@@ -185,3 +185,83 @@ def test_a_start_under_a_licence_keeps_it(folder, capsys):
     assert run(capsys, *arguments)[0] == 0
     kept = mj.read_card("mine.safetensors")
     assert (kept["license"], kept["origin"]) == ("CC BY-NC 4.0", "imported")
+
+
+def photos_beside(folder, broken=False):
+    """A folder of two photos, one of them upright, and of what is none."""
+    photos = folder.parent / "photos"
+    photos.mkdir()
+    scene = finished(mj.read_raw(folder / "a.dng"))
+    write_image(photos / "lying.png", scene)
+    write_image(photos / "upright.JPG", scene[:, :36].copy())
+    (photos / ".hidden.png").write_bytes(b"")
+    (photos / "notes.txt").write_text("not a photo")
+    if broken:
+        (photos / "broken.png").write_bytes((photos / "lying.png").read_bytes()[:200])
+    return photos
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What the fit was given beside the pairs; it ends at once, with the parameters that it came with."""
+    given = []
+
+    def fit_style(params, pairs, **options):
+        assert len(pairs) == 2
+        given.append(options["unpaired"])
+        options["folder"].mkdir()
+        (options["folder"] / "state.npz").write_bytes(b"")
+        return FittedStyle(params, 30.0, [], True)
+
+    monkeypatch.setattr(fit_files, "fit_style", fit_style)
+    return given
+
+
+def test_photos_without_raws_reach_the_fit(folder, capsys, given):
+    code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", photos_beside(folder)))
+    assert code == 0, err
+    assert "2/2 unpaired photos" in err
+    assert sorted(photo.shape for photo in given[0]) == [(24, 32, 3), (32, 24, 3)]
+    for photo in given[0]:
+        assert photo.dtype == np.float32
+        assert 0 <= photo.min() < photo.max() <= 1
+    what = mj.read_card("mine.safetensors")["what"]
+    assert what == "photofinishing fitted to 2 finished pictures and 2 ordinary photos, from the style neutral"
+    assert run(capsys, *quick(folder))[0] == 0
+    assert given[1] is None
+
+
+def test_a_broken_photo_costs_a_line(folder, capsys, given):
+    photos = photos_beside(folder, broken=True)
+    code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", photos))
+    assert code == 2
+    lines = [line for line in err.splitlines() if line.startswith("modisp: error: ")]
+    assert len(lines) == 1
+    assert "broken.png" in lines[0]
+    assert "1 of 2 pairs and 3 photos failed" in err
+    assert len(given[0]) == 2
+    assert "2 ordinary photos" in mj.read_card("mine.safetensors")["what"]
+
+
+def test_a_folder_without_photos_is_an_error(folder, capsys, given):
+    empty = folder.parent / "empty"
+    empty.mkdir()
+    told = {"nowhere": "nowhere: expected a folder of pictures", "empty": "empty: expected pictures to learn from"}
+    for photos, message in told.items():
+        code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", photos))
+        assert code == 2
+        assert message in err
+        assert "Traceback" not in err
+    (empty / "broken.png").write_bytes(b"no picture")
+    code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", empty))
+    assert code == 2
+    assert "found none that can be read" in err
+    assert not given
+    assert not (folder.parent / "mine.safetensors").exists()
+
+
+def test_the_function_isp_says_how_far_it_is(capsys):
+    told = [fit_files._told({"functions": step, "steps": 200, "loss": 0.25}) for step in range(1, 201)]
+    assert not any(told)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"function ISP, step {step}/200: loss 0.25000" for step in (100, 200)]

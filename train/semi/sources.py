@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.color import srgb_decode, srgb_encode
+from modisp_jax.fit.look import ASPECT
 from modisp_jax.fit_files import find_pairs, read_pair
 from modisp_jax.io.images import read_image
 from modisp_jax.io.resize import resize_area
@@ -156,7 +157,14 @@ def pictures_pairs(folder, targets, size):
     missing = [name for name in low if name not in high]
     if missing or not low:
         raise ValueError(f"{targets}: expected a picture for each of {folder}, lacks {', '.join(missing[:3]) or 'all'}")
-    return [(laid(read_image(low[name]), size), laid(read_image(high[name]), size)) for name in low]
+    pairs = []
+    for name in low:
+        pair = read_image(low[name]), read_image(high[name])
+        shape, wanted = (image.shape for image in pair)
+        if abs(wanted[0] * shape[1] / (wanted[1] * shape[0]) - 1) > ASPECT:
+            raise ValueError(f"{high[name]}: expected the aspect ratio of {low[name]}, {shape[:2]}, got {wanted[:2]}")
+        pairs.append(tuple(laid(image, size) for image in pair))
+    return pairs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,8 +129,7 @@ def task(experiment):
 
     def init(key):
         fresh = target.init(key, experiment)
-        loaded = {} if experiment.start is None else load_params(str(experiment.start))
-        return {target.entry: loaded.get(target.entry, fresh)}
+        return {target.entry: fresh if experiment.start is None else load_start(experiment.start, target.entry, fresh)}
 
     def loss(params, context, batch, keys, progress):
         del progress
@@ -180,6 +179,19 @@ def teaching(experiment, source):
         return {"cameras": cameras_of(experiment.tables)}
     params = load_teacher(experiment.teacher, experiment.isp)
     return {"teacher": params, "memory": fill_memory(params, stacked(source.pairs), experiment)}
+
+
+def load_start(path, entry, fresh):
+    """The weights of a target; raises ``ValueError`` where the file has none, or of other shapes than ``fresh``.
+
+    Photofinishing may be of any variant, such as that of a style with a colour LUT.
+    """
+    params = load_params(str(path))
+    if entry not in params:
+        raise ValueError(f"{path}: expected weights of {entry}, got {', '.join(params)}")
+    if entry != "photofinish" and jax.tree.map(jnp.shape, params[entry]) != jax.tree.map(jnp.shape, fresh):
+        raise ValueError(f"{path}: expected {entry} of the experiment's shapes, got others")
+    return params[entry]
 
 
 def load_teacher(path, config):
