@@ -114,7 +114,7 @@ def fit_style(
       pairs: list of (source, target): source a :class:`modisp_jax.Raw` or linear sRGB [H, W, 3] in [0, 1], target sRGB
         [H', W', 3] in [0, 1] of the same scene, orientation and aspect ratio. Every pair may have a size of its own.
       unpaired: list of ordinary photos, sRGB [H, W, 3] in [0, 1], of any look: a function ISP learned from the pairs
-        makes further pairs of them, so that few pairs reach further (``modisp_jax.fit.unpaired``).
+        makes further pairs of them (``modisp_jax.fit.unpaired``). docs/semi.md has what is known of their worth.
       stages: what to train: ``"photofinish"`` for all of it, names of its stages (gain, gtm, ltm, rgb_lut, chroma,
         gamma), or (regex, factor on the learning rate) pairs as for ``modisp_jax.fit.optim.factors``.
       rgb_lut: add the colour LUT to a style that has none; lifted blacks and tints by luma need it.

@@ -82,7 +82,7 @@ def controlled(experiment):
         pairs=[{"input": x, "target": y} for x, y in zip(*pairs, strict=True)],
         photos=[{"photo": photo} for photo in rest] if experiment.pseudo else [],
         validation=take(VALIDATION_SEED, np.concatenate([held_out] * 3)),
-        data=f"{experiment.count} pairs of the controlled benchmark, {len(rest)} other photos",
+        data=f"{experiment.count} pairs of the controlled benchmark, {len(rest) if experiment.pseudo else 0} photos",
     )
 
 
@@ -96,7 +96,7 @@ def folders(experiment):
         pairs=[{"input": x, "target": y} for x, y in pairs],
         photos=[{"photo": photo} for photo in photos],
         validation=tuple(np.stack(images) for images in zip(*validation, strict=True)),
-        data=f"{len(pairs)} pairs of {experiment.pairs}, {len(photos)} photos of {experiment.unpaired}",
+        data=f"{len(pairs)} pairs of {experiment.pairs}, {len(photos)} photos",
     )
 
 

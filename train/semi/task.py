@@ -121,6 +121,10 @@ class SemiExperiment:
 
 def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
+    devices = jax.device_count()
+    if experiment.pseudo % devices or experiment.loop.batch % devices:
+        got = f"{experiment.loop.batch - experiment.pseudo} and {experiment.pseudo}"
+        raise ValueError(f"batch: expected real and pseudo-pairs that {devices} devices can share, got {got}")
     source = (controlled if experiment.pairs is None else folders)(experiment)
     target = TARGETS[experiment.target]
     real = experiment.loop.batch - experiment.pseudo
