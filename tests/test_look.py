@@ -61,7 +61,7 @@ def test_an_untrained_guide_tells_pixels_apart(params):
 def test_what_starts_at_zero_exists():
     """In the configurations together: a grid network's name says which input it is for."""
     variants = [mj.PipelineConfig(photofinish=mj.PhotofinishConfig(grid_input=side)) for side in GRID_INPUTS]
-    variants.append(mj.PipelineConfig(None, None, None, awb=AWB_NETWORKS, io=IO_NETWORKS))
+    variants.append(mj.PipelineConfig(None, None, None, awb=AWB_NETWORKS, io=IO_NETWORKS, lut3d=True))
     names = {name for variant in variants for name in param_shapes(variant) if name.endswith("/kernel")}
     assert {f"{layer}/kernel" for layer in STARTS_AT_ZERO} < names
 
