@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.common import compile_time, machine, run_times, summary, write_results
 from modisp_jax.bench import parse_size
+from modisp_jax.color import apply_matrix
 from modisp_jax.config import FunctionISPConfig
 from modisp_jax.dynamicisp import apply_functions, invert_functions
 from modisp_jax.dynamicisp import functions as f
@@ -107,7 +108,7 @@ def chain_errors(name, dtype, count):
     def there_and_back(parameters, image):
         found = invert_functions(parameters, apply_functions(parameters, image, config=config), config=config)
         toned = image if parameters.tone is None else f.tone_lift(image, *jnp.moveaxis(parameters.tone, -2, 0))
-        corrected = f.correct_color(parameters.color, toned)
+        corrected = apply_matrix(parameters.color, toned)
         return found, ((corrected >= 0) & (corrected <= 1)).all(axis=-1)
 
     image = np.random.default_rng(1).random((count, 16, 16, 3)).astype(dtype)

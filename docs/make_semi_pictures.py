@@ -16,7 +16,7 @@ from modisp_jax.io.images import write_image
 from modisp_jax.metrics import psnr
 from modisp_jax.sheet import draw_sheet
 from train.data import PhotoFolder
-from train.semi.sources import controlled, laid, stacked
+from train.semi.sources import controlled, laid
 from train.semi.task import fill_memory, load_teacher
 
 IMAGES = Path(__file__).parent / "images"
@@ -32,7 +32,7 @@ def main():
     from configs.semi_function import EXPERIMENT
 
     params = load_teacher(options.teacher, EXPERIMENT.isp)
-    memory = fill_memory(params, stacked(controlled(EXPERIMENT).pairs), EXPERIMENT)
+    memory = fill_memory(params, [pair["input"] for pair in controlled(EXPERIMENT).pairs], EXPERIMENT)
     held_out = PhotoFolder(EXPERIMENT.val_photos)
     photos = [laid(held_out[i]["srgb"], SIZE) for i in options.photos]
     raws = zip(("photo", "a raw of it", "another", "a third"), raws_of(photos[0], memory, EXPERIMENT), strict=True)

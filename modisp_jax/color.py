@@ -37,12 +37,12 @@ LUMA_601 = np.array([0.2989, 0.5870, 0.1140], np.float32)
 
 
 def apply_matrix(matrix, x):
-    """Multiplies each pixel of ``x`` [..., 3] by ``matrix`` [3, 3]: ``y = M x``.
+    """Multiplies each pixel of ``x`` [..., 3] by ``matrix``, [3, 3] or one for each pixel [..., 3, 3]: ``y = M x``.
 
     Written as three sums of products: a matmul with 3 columns is no faster, and on TPU would round to bfloat16.
     """
     r, g, b = x[..., 0:1], x[..., 1:2], x[..., 2:3]
-    return r * matrix[:, 0] + g * matrix[:, 1] + b * matrix[:, 2]
+    return r * matrix[..., 0] + g * matrix[..., 1] + b * matrix[..., 2]
 
 
 def rgb_to_ycbcr(rgb):

@@ -62,8 +62,7 @@ def init_params(key, config=None):
       identity, gamma 2.2. Kernels are normal with variance 1 / fan-in, those of the last layers zero. The
       cross-camera light is (1, 1, 1), the camera-specific one (.7, 1, .7), and the preference keeps lights as they are.
       The raw adapter changes nothing; the CIE XYZ net squares and converts; ParamISP's two render plainly, with gamma
-      2.2, and take plain renderings back; the function ISP and the look-up
-      table render plainly.
+      2.2, and take plain renderings back; the function ISP and the look-up table render plainly.
     """
     config = PipelineConfig() if config is None else config
     shapes = param_shapes(config)
@@ -134,7 +133,7 @@ INIT = {
     "io": lambda names: {name: IO_MODULES[name].init() for name in names},
     **dict.fromkeys(paramisp.EXPONENTS, paramisp.init),
     "function_isp": function_isp.init,
-    "lut3d": lut3d.init,
+    "lut3d": lambda is_wanted: lut3d.init(),
 }
 """Functions from what a configuration says of an entry of a parameter set to its parameters, for their shapes."""
 

@@ -30,9 +30,7 @@ class Renderer:
     adaptation: float = 0.75
     """How much of the way to ``key`` exposure goes, in logarithms; 1 all of it."""
     least: float = 1.1
-    """Smallest exposure factor, so that snow stays white."""
-    most: float = 3.2
-    """Largest exposure factor, so that night stays dark."""
+    """Smallest exposure factor, so that snow stays white; the largest is 3.2."""
     balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factors on linear R, G, B; luma of white is kept."""
     local: float = 0.0
@@ -90,7 +88,7 @@ STYLES = {
 def render_target(renderer, linear):
     """The finished picture that a style's networks should make of a photo.
 
-    With Y the BT.709 luma and G its geometric mean: ``x = clip((key / G)^adaptation, least, most) balance rgb``;
+    With Y the BT.709 luma and G its geometric mean: ``x = clip((key / G)^adaptation, least, 3.2) balance rgb``;
     ``x *= 2^(local clip(log2(.18) - base, -2, 3))`` with base the edge-preserving local mean of ``log2 Y``;
     ``x = .18 (x / .18)^contrast``; ``x = (1 - e^(-1.1 x)) / (1 - e^(-1.1 white))``; saturation; sRGB encoding; tints.
 
@@ -103,7 +101,7 @@ def render_target(renderer, linear):
     """
     luma = lambda x: rgb_to_ycbcr(x)[..., :1]  # noqa: E731
     mean = jnp.exp(jnp.mean(jnp.log(luma(linear) + 2e-3)))
-    gain = clip(power(renderer.key / mean, renderer.adaptation), renderer.least, renderer.most)
+    gain = clip(power(renderer.key / mean, renderer.adaptation), renderer.least, 3.2)
     balance = np.array(renderer.balance, np.float32)
     x = gain * linear * (balance / (balance @ RGB_TO_YCBCR[0]))
     if renderer.local:

@@ -1,8 +1,10 @@
 """The closed forms of the function ISP, each with its inverse. SemiISP, section 3 and equations 17 to 22.
 
+Colour correction (equation 17) is ``color.apply_matrix``; here is the inverse of its matrix.
+
 Everything acts on pixels [..., 3]; the parameters of the per-channel functions are arrays that broadcast against them,
 such as [3] for all of an image or [H, W, 3] for each pixel. Parameters are taken as they come: the ranges in which the
-functions increase are kept by ``dynamicisp.parameters``.
+functions increase are kept by ``nets.function_isp``.
 
     symbol   code name          meaning
     x, w, h  place, width, height   of a window: where it lies, how wide it is before the map and after, in (0, 1)
@@ -18,12 +20,6 @@ from modisp_jax.numerics import clip01, power, safe_divide
 
 STEPS = 6
 """Newton steps that reach float32's floor for g2 in [.1, 4]; 12 do so from 0 to 8, 20 near 8.38."""
-
-
-def correct_color(matrix, image):
-    """``y = P i``: pixels [..., 3] times a matrix, [3, 3] or one for each pixel [..., 3, 3]. Equation 17."""
-    r, g, b = image[..., 0:1], image[..., 1:2], image[..., 2:3]
-    return r * matrix[..., 0] + g * matrix[..., 1] + b * matrix[..., 2]
 
 
 def inverse_matrix(matrix):

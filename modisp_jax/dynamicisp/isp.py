@@ -6,6 +6,7 @@ f = contrast o gamma o gain o colour correction (o inverse tone mapping, for enh
 import jax
 import jax.numpy as jnp
 
+from modisp_jax.color import apply_matrix
 from modisp_jax.config import FUNCTION_ISP
 from modisp_jax.dynamicisp import functions as f
 from modisp_jax.dynamicisp.parameters import at_pixels, from_flat
@@ -49,7 +50,7 @@ def apply_functions(parameters, image, *, config=FUNCTION_ISP):
     p = at_pixels(parameters, image.shape[:2])
     if p.tone is not None:
         image = f.tone_lift(image, *_rows(p.tone))
-    image = f.correct_color(p.color, image)
+    image = apply_matrix(p.color, image)
     image = f.window(image, *_rows(p.gain), reading=config.window)
     image = f.gamma_curve(image, *_rows(p.gamma))
     return clip01(f.window(image, *_rows(p.contrast), reading=config.window))
@@ -59,7 +60,7 @@ def invert_functions(parameters, image, *, config=FUNCTION_ISP, steps=f.STEPS):
     """Takes a rendered image back: the inverse of each function of :func:`apply_functions`, in reverse order.
 
     Args:
-      parameters: :class:`FunctionParameters` within ``dynamicisp.parameters.RANGES``.
+      parameters: :class:`FunctionParameters` within ``nets.function_isp.RANGES``.
       image: sRGB [H, W, 3] in [0, 1].
       config: static; its ``window`` counts.
       steps: static number of Newton steps.
@@ -72,7 +73,7 @@ def invert_functions(parameters, image, *, config=FUNCTION_ISP, steps=f.STEPS):
     image = f.inverse_window(image, *_rows(p.contrast), reading=config.window)
     image = f.inverse_gamma_curve(image, *_rows(p.gamma), steps=steps)
     image = f.inverse_window(image, *_rows(p.gain), reading=config.window)
-    image = f.correct_color(f.inverse_matrix(p.color), image)
+    image = apply_matrix(f.inverse_matrix(p.color), image)
     if p.tone is not None:
         image = f.inverse_tone_lift(image, *_rows(p.tone), steps=steps)
     return clip01(image)
@@ -81,6 +82,11 @@ def invert_functions(parameters, image, *, config=FUNCTION_ISP, steps=f.STEPS):
 def render_functions(params, image, *, config=FUNCTION_ISP, local=True):
     """The function ISP with its network: [H, W, 3] to sRGB [H, W, 3]. See :func:`predict_functions`."""
     return apply_functions(predict_functions(params, image, config=config, local=local), image, config=config)
+
+
+def render_both(params, image, *, config=FUNCTION_ISP):
+    """The same with local and with global control: training needs both, to finish photos and to fill the memory."""
+    return [render_functions(params, image, config=config, local=local) for local in (True, False)]
 
 
 def _rows(parameters):

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from modisp_jax.config import FunctionISPConfig, PipelineConfig
-from modisp_jax.dynamicisp import PseudoConfig, apply_functions, empty_memory, predict_functions, pseudo_pair, remember
+from modisp_jax.dynamicisp import PseudoConfig, empty_memory, predict_functions, pseudo_pair, remember
+from modisp_jax.dynamicisp.isp import render_both
 from modisp_jax.dynamicisp.parameters import base_parameters
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
 from modisp_jax.fit.pairs import Augmentation, shrunk, vary
@@ -24,6 +25,9 @@ from modisp_jax.types import check_image
 FUNCTIONS = "function_isp"
 RULES = (("", 1.0),)
 REMEMBERED_AT_ONCE = 50
+
+PLAIN = Augmentation(exposure=0.0, noise=0.0)
+"""Of the function ISP's own training: its memory shall hold what it chose for the pairs' true exposures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +80,8 @@ def reduce_photos(photos, size):
 
 def untaught(config):
     """What :func:`learn_functions` returns, of the same shapes, with nothing learned."""
-    nothing = {"denoise": None, "photofinish": None, "enhance": None}
-    params = init_params(jax.random.key(0), PipelineConfig(**nothing, function_isp=config.isp))[FUNCTIONS]
+    config_of_set = PipelineConfig(None, None, None, function_isp=config.isp)
+    params = init_params(jax.random.key(0), config_of_set)[FUNCTIONS]
     return {"network": params, "memory": empty_memory(base_parameters(config.isp), config.remembered)}
 
 
@@ -110,12 +114,8 @@ def _step(state, pairs, key, number, config, augmentation):
     """(state, loss) after a step of the function ISP on pairs drawn from all."""
 
     def one(params, linear, target):
-        losses = []
-        for local in (True, False):  # what photos are finished with, and what the memory keeps
-            chosen = predict_functions(params[FUNCTIONS], linear, config=config.isp, local=local)
-            off = apply_functions(chosen, linear, config=config.isp) - target
-            losses.append(jnp.mean(jnp.square(off)))
-        return 0.5 * sum(losses)
+        found = render_both(params[FUNCTIONS], linear, config=config.isp)
+        return 0.5 * sum(jnp.mean(jnp.square(picture - target)) for picture in found)
 
     views = _views(key, pairs, config.batch, augmentation)
     loss, gradient = jax.value_and_grad(lambda p: jax.vmap(functools.partial(one, p))(*views).mean())(state["params"])
@@ -147,7 +147,3 @@ def pairs_of_photos(teaching, photos, key, config=UnpairedConfig()):
         teaching["network"], teaching["memory"], photo, key, PseudoConfig(isp=config.isp)
     )
     return jax.vmap(make)(photos, jax.random.split(key, len(photos)))
-
-
-PLAIN = Augmentation(exposure=0.0, noise=0.0)
-"""Of the function ISP's own training: its memory shall hold what it chose for the pairs' true exposures."""

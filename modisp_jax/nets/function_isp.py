@@ -1,9 +1,9 @@
 """The network of the function ISP: an image to what steers its functions. SemiISP, equation 1; the network is ours.
 
-The paper does not say its architecture. Here five
-convolutions give a map of features; a head for each function, in their order, gives what steers it, and each step also
-tells the next ones what was chosen. For all of an image at once the features' mean is used, for parts of it the map:
-the layers are the same, so that both agree where the map is constant.
+The paper does not say its architecture. Here five convolutions give a map of features; a head for each function, in
+their order, gives what steers it, and each step also tells the next ones what was chosen. For all of an image at once
+the features' mean is used, for parts of it the map: the layers are the same, so that both agree where the map is
+constant.
 
 The heads' numbers t (any float) are mapped to a range by ``low + (high - low) sigmoid(t)``, so that every function
 increases; those of the colour matrix so that it is strictly diagonally dominant, thus always invertible:

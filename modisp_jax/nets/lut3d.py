@@ -12,7 +12,7 @@ import numpy as np
 from modisp_jax.nets.function_isp import HalvingConv, leaky
 from modisp_jax.nets.layers import INIT_KEY, Linear, zeros
 from modisp_jax.numerics import clip01, power
-from modisp_jax.ops.lut import lookup
+from modisp_jax.ops.lut import identity_rgb_lut, lookup
 
 SIDE = 64
 """Pixels a side of what the network sees."""
@@ -41,9 +41,8 @@ class AdaptiveLut(nn.Module):
         return lookup(table, clip01(jnp.concatenate(curved, axis=-1)))
 
 
-def init(is_wanted=True):
+def init():
     """A parameter tree of the right shapes."""
-    del is_wanted
     return AdaptiveLut().init(INIT_KEY, jnp.zeros((SIDE, SIDE, 3)))["params"]
 
 
@@ -57,8 +56,7 @@ STARTS_AT_ZERO = ("curves", "weights")
 
 
 def _neutral():
-    nodes = np.linspace(0, 1, TABLE_NODES, dtype=np.float32)
-    identity = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), axis=-1)
+    identity = identity_rgb_lut(TABLE_NODES)
     grey = np.broadcast_to(identity.mean(axis=-1, keepdims=True), identity.shape)
     curves = np.repeat(np.linspace(0, 1, CURVE_NODES, dtype=np.float32), 3)
     return {

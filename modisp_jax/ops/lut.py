@@ -25,9 +25,9 @@ def identity_chroma_lut():
     return np.stack(np.meshgrid(CHROMA_CENTERS, CHROMA_CENTERS, indexing="ij"), axis=-1)
 
 
-def identity_rgb_lut():
-    """The colour LUT that changes nothing, [11, 11, 11, 3]: RGB of its own nodes, R along axis 0."""
-    nodes = np.linspace(0, 1, RGB_NODES, dtype=np.float32)
+def identity_rgb_lut(nodes=RGB_NODES):
+    """The colour LUT that changes nothing, [n, n, n, 3], n = 11 by default: RGB of its own nodes, R along axis 0."""
+    nodes = np.linspace(0, 1, nodes, dtype=np.float32)
     return np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), axis=-1)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from modisp_jax.color import apply_matrix
 from modisp_jax.config import FunctionISPConfig, PipelineConfig
 from modisp_jax.dynamicisp import Memory, apply_functions, draw_parameters, empty_memory, invert_functions, remember
 from modisp_jax.dynamicisp import functions as f
@@ -102,7 +103,7 @@ def test_the_chain_there_and_back():
 
     def round_trip(parameters, image):
         found = invert_functions(parameters, apply_functions(parameters, image))
-        corrected = f.correct_color(parameters.color, image)
+        corrected = apply_matrix(parameters.color, image)
         return found, ((corrected >= 0) & (corrected <= 1)).all(axis=-1)
 
     with jax.enable_x64(True):

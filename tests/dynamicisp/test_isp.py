@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.color import SRGB_TO_XYZ
+from modisp_jax.color import SRGB_TO_XYZ, apply_matrix
 from modisp_jax.config import FunctionISPConfig, PipelineConfig
 from modisp_jax.dynamicisp import apply_functions, invert_functions, predict_functions, render_functions
 from modisp_jax.dynamicisp import functions as f
@@ -79,7 +79,7 @@ def test_there_and_back(config):
     def round_trip(parameters, image):
         found = invert_functions(parameters, apply_functions(parameters, image, config=config), config=config)
         toned = f.tone_lift(image, *jnp.moveaxis(parameters.tone, -2, 0)) if config.enhance else image
-        corrected = f.correct_color(parameters.color, toned)
+        corrected = apply_matrix(parameters.color, toned)
         return found, ((corrected >= 0) & (corrected <= 1)).all(axis=-1)
 
     image = np.float32(np.random.default_rng(0).random((100, 3, 20, 3)))

@@ -115,26 +115,28 @@ def laid(image, size):
 def take_again(seed, photos, cameras, renderer=HIDDEN):
     """Photos [n, H, W, 3] taken by cameras drawn at random: (linear sRGB as photofinishing sees it, wanted picture)."""
 
-    @jax.jit
-    def take(key, photo):
-        noisy, clean = simulate(key, photo, cameras, SHOTS)
-        return noisy, render_target(renderer, clean)
+    return _taken(functools.partial(_take_again, cameras=cameras, renderer=renderer), seed, photos)
 
-    return _taken(take, seed, photos)
+
+@functools.partial(jax.jit, static_argnames="renderer")
+def _take_again(key, photo, cameras, renderer):
+    noisy, clean = simulate(key, photo, cameras, SHOTS)
+    return noisy, render_target(renderer, clean)
 
 
 def take_in_the_dark(seed, photos):
     """Photos [n, H, W, 3] as a camera finishes them 2 to 4 EV too dark, noisy and tinted: (dark picture, photo)."""
 
-    @jax.jit
-    def take(key, photo):
-        draw_key, noise_key = jax.random.split(key)
-        u = jax.random.uniform(draw_key, (5,))
-        light = jnp.exp2(-DARKNESS[0] - (DARKNESS[1] - DARKNESS[0]) * u[0]) * jnp.exp2(0.3 * (u[1:4] - 0.5))
-        dark = add_noise(noise_key, light * srgb_decode(photo), 1e-4 * u[4], 1e-7)
-        return srgb_encode(dark), photo
+    return _taken(_take_in_the_dark, seed, photos)
 
-    return _taken(take, seed, photos)
+
+@jax.jit
+def _take_in_the_dark(key, photo):
+    draw_key, noise_key = jax.random.split(key)
+    u = jax.random.uniform(draw_key, (5,))
+    light = jnp.exp2(-DARKNESS[0] - (DARKNESS[1] - DARKNESS[0]) * u[0]) * jnp.exp2(0.3 * (u[1:4] - 0.5))
+    dark = add_noise(noise_key, light * srgb_decode(photo), 1e-4 * u[4], 1e-7)
+    return srgb_encode(dark), photo
 
 
 def _taken(take, seed, photos):
@@ -220,8 +222,3 @@ def mixed_loader(source, real, pseudo, crop, seed, shard):
         if count
     ]
     return Mixed(loaders)
-
-
-def stacked(pairs):
-    """The inputs of all pairs, [n, H, W, 3]."""
-    return jnp.asarray(np.stack([pair["input"] for pair in pairs]))

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from modisp_jax.config import NAFNetConfig, PhotofinishConfig, PipelineConfig, RenderConfig
-from modisp_jax.dynamicisp import apply_functions, predict_functions, render_functions
+from modisp_jax.dynamicisp import render_functions
+from modisp_jax.dynamicisp.isp import render_both
 from modisp_jax.dynamicisp.losses import pyramid_l1
 from modisp_jax.fit.jobs import JobWeights, job_losses
 from modisp_jax.look import finish_by_networks
@@ -63,11 +64,8 @@ def _untrained(key, entry, config):
 
 def _functions_loss(params, image, target, experiment, vgg):
     """The mean of the losses with local and with global control: pseudo-data needs both."""
-    losses = []
-    for local in (True, False):
-        chosen = predict_functions(params, image, config=experiment.isp, local=local)
-        losses.append(picture_loss(apply_functions(chosen, image, config=experiment.isp), target, experiment, vgg))
-    return 0.5 * sum(losses)
+    found = render_both(params, image, config=experiment.isp)
+    return 0.5 * sum(picture_loss(picture, target, experiment, vgg) for picture in found)
 
 
 def _finish(params, image, experiment):

@@ -27,7 +27,7 @@ from train.loop import LoopConfig, Task
 from train.optim import OptimizerConfig
 from train.photofinish import simulate
 from train.provenance import provenance
-from train.semi.sources import SHOTS, RandomPart, controlled, folders, mixed_loader, stacked
+from train.semi.sources import SHOTS, RandomPart, controlled, folders, mixed_loader
 from train.semi.targets import TARGETS, run_batch
 
 REMEMBERED_AT_ONCE = 100
@@ -182,7 +182,7 @@ def teaching(experiment, source):
     if experiment.method == "unprocess":
         return {"cameras": cameras_of(experiment.tables)}
     params = load_teacher(experiment.teacher, experiment.isp)
-    return {"teacher": params, "memory": fill_memory(params, stacked(source.pairs), experiment)}
+    return {"teacher": params, "memory": fill_memory(params, [pair["input"] for pair in source.pairs], experiment)}
 
 
 def load_start(path, entry, fresh):
@@ -224,7 +224,6 @@ def fill_memory(params, inputs, experiment):
     predict = jax.jit(jax.vmap(lambda x: predict_functions(params, x, config=experiment.isp)))
     put = jax.jit(remember)
     memory = empty_memory(base_parameters(experiment.isp), experiment.capacity)
-    inputs = np.asarray(inputs)
     for _ in range(-(-experiment.capacity // chunk)):
         parts = [view({"input": inputs[i]}, rng)["input"] for i in rng.integers(len(inputs), size=chunk)]
         memory = put(memory, predict(np.stack(parts)))
@@ -273,7 +272,7 @@ class Validation:
     def sheet(self, params):
         """Some pairs: input, output, target, and ten times the difference."""
         rows = []
-        for image, wanted in zip(*(images[:6] for images in self.pairs), strict=True):
-            found = self.run(params[self.entry], image[None])[0]
+        outputs = self.run(params[self.entry], self.pairs[0])  # of all, as that program is compiled already
+        for image, found, wanted in list(zip(self.pairs[0], outputs, self.pairs[1], strict=True))[:6]:
             rows.append([np.asarray(x) for x in (image, found, wanted, clip01(10 * jnp.abs(found - wanted)))])
         return draw_columns(rows, ["input", "output", "target", "10 x error"], height=192)
