@@ -171,12 +171,10 @@ def page(browser_page):
     for close in page.locator(".notice:not(.good) button").all():  # the others go by themselves
         close.click()
     page.keyboard.press("Escape")
-    while page.locator(".thumb").count() > 2:
+    while (count := page.locator(".thumb").count()) > 2:  # counted before: else the next turn may begin too early
         page.locator(".thumb").last.click()
         page.locator(".thumb").last.press("Delete")
-        page.wait_for_function(
-            "count => document.querySelectorAll('.thumb').length < count", arg=page.locator(".thumb").count() + 1
-        )
+        page.wait_for_function("count => document.querySelectorAll('.thumb').length < count", arg=count)
     for number in (1, 0):
         page.locator(".thumb").nth(number).click()
         page.locator("body").press("Shift+R")
