@@ -3,7 +3,7 @@
 from modisp_jax.dynamicisp.isp import apply_functions, invert_functions, predict_functions, render_functions
 from modisp_jax.dynamicisp.memory import Memory, draw_parameters, empty_memory, remember
 from modisp_jax.dynamicisp.parameters import FunctionParameters
-from modisp_jax.dynamicisp.pseudo import PseudoConfig, photo_to_raws, pseudo_pair
+from modisp_jax.dynamicisp.pseudo import PseudoConfig, photo_to_raws, pseudo_pair, remember_used
 
 __all__ = [
     "FunctionParameters",
@@ -17,5 +17,6 @@ __all__ = [
     "predict_functions",
     "pseudo_pair",
     "remember",
+    "remember_used",
     "render_functions",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from modisp_jax.config import FunctionISPConfig, PipelineConfig
-from modisp_jax.dynamicisp import PseudoConfig, empty_memory, predict_functions, pseudo_pair, remember
+from modisp_jax.dynamicisp import PseudoConfig, empty_memory, pseudo_pair, remember_used
 from modisp_jax.dynamicisp.isp import render_both
 from modisp_jax.dynamicisp.parameters import base_parameters
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
@@ -130,7 +130,7 @@ def _step(state, pairs, key, number, config, augmentation):
 def _remember(network, memory, pairs, key, config, augmentation):
     """The memory with the parameters that the network chooses for views of the pairs."""
     linear, _ = _views(key, pairs, REMEMBERED_AT_ONCE, augmentation)
-    return remember(memory, jax.vmap(lambda x: predict_functions(network, x, config=config.isp))(linear))
+    return remember_used(network, memory, linear, config=config.isp)
 
 
 def _views(key, pairs, count, augmentation):

@@ -1,6 +1,7 @@
 """Laws of pairs from ordinary photos."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -11,8 +12,10 @@ from modisp_jax.dynamicisp import (
     apply_functions,
     empty_memory,
     photo_to_raws,
+    predict_functions,
     pseudo_pair,
     remember,
+    remember_used,
     render_functions,
 )
 from tests.dynamicisp.samples import SMALL, compiled, gentle, network
@@ -29,7 +32,8 @@ undo = compiled(jax.vmap(lambda memory, photo, key: photo_to_raws(memory, photo,
 @pytest.fixture(scope="module")
 def memory():
     sets = gentle(0, (20,))
-    return compiled(remember)(empty_memory(jax.tree.map(lambda p: p[0], sets), 30), sets)
+    alike = np.zeros((20, 4), np.float32)
+    return compiled(remember)(empty_memory(jax.tree.map(lambda p: p[0], sets), 30), sets, alike)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,21 @@ def test_one_photo_to_many_raws(memory, photo):
     clear = ((raws > 0) & (raws < 1)).all(axis=(1, 2, 3))
     assert clear.any()
     np.testing.assert_allclose(again[clear], np.broadcast_to(photo, again[clear].shape), atol=1e-5)
+
+
+def test_raws_are_by_what_made_pictures_like_it(photo):
+    """Of a network's memory of dark and of bright raws a photo gets what rendered raws like its own."""
+    raws = np.stack([photo * level for level in (0.1, 0.3, 0.6, 1.0)])
+    start = empty_memory(jax.tree.map(lambda p: p[0], gentle(0, (1,))), 4)
+    memory = compiled(functools.partial(remember_used, config=SMALL))(network(), start, raws)
+    used = compiled(jax.vmap(functools.partial(predict_functions, config=SMALL), (None, 0)))(network(), raws)
+    pictures = compiled(jax.vmap(functools.partial(apply_functions, config=SMALL)))(used, raws)
+    assert int(memory.seen) == 4
+    for k, picture in enumerate(pictures):
+        draw = functools.partial(photo_to_raws, config=SMALL, alike=1e-4)
+        raw, drawn = compiled(draw)(memory, picture, KEYS[0])
+        np.testing.assert_array_equal(drawn.color, memory.parameters.color[k])
+        np.testing.assert_allclose(raw, raws[k], atol=1e-5)
 
 
 def test_a_pair(memory, photo):
