@@ -7,7 +7,8 @@
 The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
 pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
 trained on the pairs alone; that is the baseline of ``function_isp`` and the teacher of all. Then each target is trained
-for as many steps, and as many samples in a step, by every method. Figures are of the last step, not of the best
+on the pairs alone, and from there on for as many steps again, with as many samples in a step, by every method: so all
+have had the same training, of which the second half differs. Figures are of the last step, not of the best
 validation, which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table
 is written from all results so far.
 """
@@ -27,21 +28,29 @@ from train.semi.task import SemiExperiment, task
 
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 BATCH, PSEUDO, BETA = 12, 8, 3.0
-ALONE, TWICE, SEMI, TUNED = "pairs alone", "pairs alone, twice as long", "SemiISP", "SemiISP, then fine-tuned"
+SIZE, CROP = (48, 64), (40, 52)
+ALONE, LONGER, SEMI = "pairs alone", "pairs alone, trained on", "SemiISP"
 METHODS = {
-    ALONE: {"pseudo": 0},
+    LONGER: {"pseudo": 0, "teacher": None},
     SEMI: {},
+    "draws from all": {"alike": float("inf")},
     "no filter": {"beta": float("inf")},
     "no quality update": {"quality_update": False},
     "neither": {"beta": float("inf"), "quality_update": False},
     "one inverse for all": {"method": "fixed_inverse", "beta": float("inf")},
     "unprocessing": {"method": "unprocess", "beta": float("inf")},
 }
-"""Changes to :func:`experiment_of` by method."""
+"""What goes on after the pairs alone: changes to :func:`experiment_of`."""
+
+MAIN = (ALONE, LONGER, SEMI)
 
 TARGETS = ("function_isp", "lut3d", "nafnet", "photofinish")
-LONGEST = {"function_isp": 1000, "lut3d": 1000, "nafnet": 300, "photofinish": 100}
-"""Steps."""
+STEPS = {"function_isp": 1500, "lut3d": 1500, "nafnet": 300, "photofinish": 100}
+RATE = {"function_isp": 3e-3, "lut3d": 3e-3, "nafnet": 1e-3, "photofinish": 1e-3}
+"""Learning rates."""
+
+SLOWER = 1 / 3
+"""Of them, for what goes on from there."""
 
 
 def experiment_of(target, method, count, seed, folder, steps):
@@ -52,24 +61,20 @@ def experiment_of(target, method, count, seed, folder, steps):
         isp=FunctionISPConfig(resize=64),
         count=count,
         split_seed=seed,
+        size=SIZE,
+        crop=CROP,
         pseudo=PSEUDO,
         beta=BETA,
         teacher=run_folder(folder, "function_isp", ALONE, count, seed) / "best.safetensors",
         capacity=1000,
         loop=LoopConfig(steps=steps, batch=BATCH, seed=seed, validate_every=steps, log_every=50),
     )
-    changes = dict(METHODS.get(method, {}))
+    base = dataclasses.replace(base, optim=dataclasses.replace(base.optim, learning_rate=RATE[target]))
     if method == ALONE:
-        changes["teacher"] = None
-    elif method == TWICE:
-        changes |= {"pseudo": 0, "teacher": None, "loop": dataclasses.replace(base.loop, steps=2 * steps)}
-        changes["loop"] = dataclasses.replace(changes["loop"], validate_every=2 * steps)
-    elif method == TUNED:
-        shorter = dataclasses.replace(base.loop, steps=steps // 2, validate_every=steps // 2)
-        start = run_folder(folder, target, SEMI, count, seed) / "best.safetensors"
-        slower = dataclasses.replace(base.optim, learning_rate=0.1 * base.optim.learning_rate)
-        changes |= {"pseudo": 0, "teacher": None, "start": start, "loop": shorter, "optim": slower}
-    return dataclasses.replace(base, **changes)
+        return dataclasses.replace(base, pseudo=0, teacher=None)
+    start = run_folder(folder, target, ALONE, count, seed) / "best.safetensors"
+    slower = dataclasses.replace(base.optim, learning_rate=SLOWER * RATE[target])
+    return dataclasses.replace(base, start=start, optim=slower, **METHODS[method])
 
 
 def run_folder(folder, target, method, count, seed):
@@ -85,19 +90,19 @@ def measured(target, method, count, seed, folder, steps):
 
 
 def rows_of(results, target):
-    """The table of a target: methods by numbers of pairs; mean over seeds, and the mean gain over pairs alone."""
+    """The table of a target: methods by numbers of pairs; means over seeds, gains over pairs alone, trained on."""
     found = results.get(target, {})
     counts = sorted({int(count) for count in found})
-    methods = [m for m in (ALONE, TWICE, SEMI, TUNED, *METHODS) if any(m in found[str(c)] for c in counts)]
+    methods = [m for m in (ALONE, *METHODS) if any(m in found[str(c)] for c in counts)]
     rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
-    for method in dict.fromkeys(methods):
+    for method in methods:
         cells = []
         for count in counts:
-            ours, alone = (found[str(count)].get(m, {}) for m in (method, ALONE))
+            ours, alone = (found[str(count)].get(m, {}) for m in (method, LONGER))
             gains = [ours[seed] - alone[seed] for seed in ours if seed in alone]
             if not ours:
                 cells.append("")
-            elif method == ALONE:
+            elif method in (ALONE, LONGER):
                 cells.append(f"{np.mean(list(ours.values())):.2f}")
             else:
                 each = ", ".join(f"{gain:+.2f}" for gain in gains)
@@ -117,15 +122,12 @@ def main():
     parser.add_argument("--write", action="store_true", help="write results and the table of the page")
     options = parser.parse_args()
     compile_cache.enable()
-    about, steps = machine(), options.steps or LONGEST[options.target]
+    about, steps = machine(), options.steps or STEPS[options.target]
     for count in options.pairs:
         for seed in options.seeds:
-            methods = options.methods or (
-                [ALONE, SEMI, TUNED] if count != 30 else [ALONE, TWICE, SEMI, TUNED, *METHODS]
-            )
-            if options.target != "function_isp":
-                measured("function_isp", ALONE, count, seed, options.folder, LONGEST["function_isp"])
-            for method in dict.fromkeys(methods):
+            methods = options.methods or (MAIN if count != 30 else (ALONE, *METHODS))
+            measured("function_isp", ALONE, count, seed, options.folder, STEPS["function_isp"])
+            for method in methods:
                 score = measured(options.target, method, count, seed, options.folder, steps)
                 print(f"{options.target}, {count} pairs, seed {seed}, {method}: {score:.2f} dB", flush=True)
                 if options.write:

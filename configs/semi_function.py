@@ -2,16 +2,21 @@
 
     python3 dev.py run -m train configs/semi_function.py --folder runs/semi-function
 
-About two minutes on two cores. Your own raw photos and pictures: ``--pairs FOLDER --val-pairs FOLDER``. The paper's
-settings: ``train.semi.published.published_function``.
+About two minutes on two cores. Your own raw photos and pictures: ``--pairs FOLDER --val-pairs FOLDER``. Another ISP, to
+go on with in phase 2: ``--target lut3d``, ``nafnet`` or ``photofinish``. The paper's settings:
+``train.semi.published.published_function``.
 """
 
 from modisp_jax.config import FunctionISPConfig
 from train.loop import LoopConfig
+from train.optim import OptimizerConfig
 from train.semi.task import SemiExperiment
 
 EXPERIMENT = SemiExperiment(
     name="function_isp",
     isp=FunctionISPConfig(resize=64),
-    loop=LoopConfig(steps=1000, batch=12, validate_every=250, log_every=20),
+    loop=LoopConfig(steps=1500, batch=12, validate_every=250, log_every=20),
+    optim=OptimizerConfig(
+        learning_rate=3e-3, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
+    ),
 )

@@ -45,7 +45,7 @@ class UnpairedConfig:
     batch: int = 8
     """Pairs in each of them."""
     optim: OptimizerConfig = OptimizerConfig(
-        learning_rate=1e-3, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
+        learning_rate=3e-3, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
     )
     """Its optimiser."""
     remembered: int = 500
