@@ -8,6 +8,7 @@ configuration is read off its keys and shapes, so a parameter set needs no compa
 ParamISP's and the function ISP's is in its file's card.
 """
 
+import collections
 import functools
 import re
 
@@ -164,15 +165,14 @@ def nafnet_config(params):
     if not isinstance(params, dict) or "in_conv" not in params:
         raise ValueError(f"expected the parameters of a NAFNet (in_conv, ...), got {_names(params)}")
 
-    def count(prefix):
-        return sum(1 for name in params if re.fullmatch(prefix + r"_block\d+", name))
-
+    # Counted in one pass: a file may have thousands of names.
+    blocks = collections.Counter(match[1] for name in params if (match := re.fullmatch(r"(.+)_block\d+", name)))
     levels = sum(1 for name in params if re.fullmatch(r"down\d+", name))
     return NAFNetConfig(
         width=params["in_conv"]["kernel"].shape[-1],
-        encoder_blocks=tuple(count(f"encoder{level}") for level in range(levels)),
-        middle_blocks=count("middle"),
-        decoder_blocks=tuple(count(f"decoder{level}") for level in range(levels)),
+        encoder_blocks=tuple(blocks[f"encoder{level}"] for level in range(levels)),
+        middle_blocks=blocks["middle"],
+        decoder_blocks=tuple(blocks[f"decoder{level}"] for level in range(levels)),
     )
 
 

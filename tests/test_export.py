@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import modisp_jax as mj
-from modisp_jax.config import NAFNetConfig, PipelineConfig
+from modisp_jax.config import NAFNetConfig, PhotofinishConfig, PipelineConfig
 from modisp_jax.export import export_render
 from modisp_jax.kernels import xla
 from tests.samples import numbered_params, raw
 
 SIZE = (40, 56)
-TINY = PipelineConfig(NAFNetConfig(4, (1,), 1, (1,)), enhance=NAFNetConfig(4, (1,), 1, (1,)))
+NAFNET = NAFNetConfig(4, (1,), 1, (1,))
+TINY = PipelineConfig(NAFNET, PhotofinishConfig(grid_input=128), NAFNET)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax import checkpoints, cli, fit_files
-from modisp_jax.fit import FitStyleConfig, FittedStyle
+from modisp_jax.fit import FitStyleConfig, FittedStyle, start
 from modisp_jax.io.images import apply_orientation, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
+from tests.fit.closed_form import COMMON
 
 SIZE = (48, 64)
 
@@ -40,6 +41,22 @@ def folder(made, tmp_path, monkeypatch):
     return tmp_path / "pairs"
 
 
+@pytest.fixture
+def given(monkeypatch):
+    """What the fit was given beside the pairs; it ends at once, with the parameters that it came with."""
+    given = []
+
+    def fit_style(params, pairs, **options):
+        assert len(pairs) == 2
+        given.append(options["unpaired"])
+        options["folder"].mkdir()
+        (options["folder"] / "state.npz").write_bytes(b"")
+        return FittedStyle(params, 30.0, [], True)
+
+    monkeypatch.setattr(fit_files, "fit_style", fit_style)
+    return given
+
+
 def run(capsys, *arguments):
     capsys.readouterr()
     try:
@@ -53,7 +70,9 @@ def quick(folder, output="mine.safetensors", *more):
     return (folder, "-o", output, "--style", "neutral", "--steps", "0", "--size", "32", *more)
 
 
-def test_a_style_comes_out(folder, capsys):
+@pytest.mark.slow
+def test_a_style_comes_out(folder, capsys, monkeypatch):
+    monkeypatch.setattr(start, "_common", COMMON)
     code, err = run(capsys, *quick(folder))
     assert code == 0, err
     assert "[2/2] b.dng and b.png" in err
@@ -73,6 +92,7 @@ def test_an_upright_picture_lies_as_its_raw_photo(folder):
         assert np.corrcoef(linear[..., 1].ravel() ** 0.45, target[..., 1].ravel())[0, 1] > 0.9
 
 
+@pytest.mark.usefixtures("given")  # the fit itself is another test's
 def test_bad_pairs_cost_a_line_each(folder, capsys):
     raw = mj.read_raw(folder / "a.dng")
     for name in ("cropped", "broken", "other", "upside"):
@@ -177,6 +197,7 @@ def test_bad_usage_is_one_line(folder, capsys, arguments, message):
     assert not (folder.parent / "x.safetensors").exists()
 
 
+@pytest.mark.usefixtures("given")
 def test_a_start_under_a_licence_keeps_it(folder, capsys):
     card = {"name": "theirs", "license": "CC BY-NC 4.0", "origin": "imported"}
     mj.save_params("theirs.safetensors", mj.load_params("neutral"), card)
@@ -199,22 +220,6 @@ def photos_beside(folder, broken=False):
     if broken:
         (photos / "broken.png").write_bytes((photos / "lying.png").read_bytes()[:200])
     return photos
-
-
-@pytest.fixture
-def given(monkeypatch):
-    """What the fit was given beside the pairs; it ends at once, with the parameters that it came with."""
-    given = []
-
-    def fit_style(params, pairs, **options):
-        assert len(pairs) == 2
-        given.append(options["unpaired"])
-        options["folder"].mkdir()
-        (options["folder"] / "state.npz").write_bytes(b"")
-        return FittedStyle(params, 30.0, [], True)
-
-    monkeypatch.setattr(fit_files, "fit_style", fit_style)
-    return given
 
 
 def test_photos_without_raws_reach_the_fit(folder, capsys, given):

@@ -14,13 +14,14 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax.color import srgb_encode
-from modisp_jax.fit import FitStyleConfig, style
+from modisp_jax.fit import FitStyleConfig, start, style
 from modisp_jax.fit.optim import average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import _chosen, bake, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
 from modisp_jax.tree import flatten
-from tests.samples import photo, raw, steps_jit
+from tests.fit.closed_form import COMMON
+from tests.samples import photo, raw
 
 SIZE = (24, 32)
 CONFIG = FitStyleConfig(size=SIZE, batch=2, validate_every=2, shift_start=False)
@@ -74,7 +75,8 @@ def same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
+def test_the_closed_form_fits_photos_that_it_has_not_seen(params, monkeypatch):
+    monkeypatch.setattr(start, "_common", COMMON)
     config = dataclasses.replace(CONFIG, shift_start=True, curvature=1.0)
     fitted = fit(params, steps=0, rgb_lut=True, config=config)
     assert [entry["step"] for entry in fitted.history] == ["start", "shifted"]
@@ -83,30 +85,30 @@ def test_the_closed_form_fits_photos_that_it_has_not_seen(params):
     assert fitted.score == scores[1]
     assert "rgb_lut" in fitted.params["photofinish"]
     unseen = jnp.asarray(0.9 * photo(*SIZE, seed=9))[None]
-    start = with_rgb_lut(params["photofinish"])
-    before, after = (score(p, unseen, finish(unseen))[0] for p in (start, fitted.params["photofinish"]))
+    began = with_rgb_lut(params["photofinish"])
+    before, after = (score(p, unseen, finish(unseen))[0] for p in (began, fitted.params["photofinish"]))
     assert after > before + 8
     # Targets that the style itself has made: nothing is better than the start.
-    pairs = [(scene, mj.apply_look(mj.predict_look(start, scene), scene)) for scene in SCENES]
-    found = fit({"photofinish": start}, pairs, steps=0, config=config)
+    pairs = [(scene, mj.apply_look(mj.predict_look(began, scene), scene)) for scene in SCENES]
+    found = fit({"photofinish": began}, pairs, steps=0, config=config)
     assert found.score > 60
     for name, leaf in flatten(found.params["photofinish"]).items():
-        np.testing.assert_allclose(leaf, flatten(start)[name], atol=2e-2, err_msg=name)
+        np.testing.assert_allclose(leaf, flatten(began)[name], atol=2e-2, err_msg=name)
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "_step", steps_jit(style._step, static_argnames=("steps", "rules", "config")))
+def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path):
     losses = []
-    config = dataclasses.replace(CONFIG, augmentation=Augmentation((1.0, 1.0), False, 0.0, 0.0), towards_start=0.0)
+    still = Augmentation((1.0, 1.0), False, 0.0, 0.0)
+    config = dataclasses.replace(CONFIG, batch=1, augmentation=still, towards_start=0.0)
     # The last two stages' networks: their gradient compiles fast. That of all: tests/test_losses, train/test_main.
     options = {"stages": ("chroma", "gamma"), "steps": 4, "validation": 0.0, "config": config}
-    fitted = fit(params, PAIRS[:2], progress=lambda record: losses.append(record["loss"]), **options)
+    fitted = fit(params, PAIRS[:1], progress=lambda record: losses.append(record["loss"]), **options)
     assert losses[-1] < losses[0]
     assert fitted.score > fitted.history[0]["score"]
-    stopped = fit(params, PAIRS[:2], folder=tmp_path, progress=lambda record: record["step"] == 2, **options)
+    stopped = fit(params, PAIRS[:1], folder=tmp_path, progress=lambda record: record["step"] == 2, **options)
     assert not stopped.done
-    resumed = fit(params, PAIRS[:2], folder=tmp_path, **options)
+    resumed = fit(params, PAIRS[:1], folder=tmp_path, **options)
     same(resumed.params, fitted.params)
     assert resumed.history == fitted.history
 

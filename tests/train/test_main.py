@@ -132,7 +132,8 @@ def test_a_denoiser_from_start_to_end(here, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_photofinishing_from_start_to_end(here, tmp_path):
+def test_photofinishing_from_start_to_end(here, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.constants.STEPS", 20)  # how well it starts is that module's test
     assert program.main(["photofinish.py", "--folder", str(tmp_path)]) == 0
     assert [line["step"] for line in log_of(tmp_path)] == [1, 2, 2]
     assert set(load_params(str(tmp_path / "best.safetensors"))) == {"photofinish"}
