@@ -46,8 +46,8 @@ def main():
 
 
 def raws_of(photo, memory, experiment):
-    """The photo and three of its raws, shown with gamma; prints how well each is rendered back."""
-    make = jax.jit(functools.partial(photo_to_raws, config=experiment.isp))
+    """The photo and three of its raws, drawn from all and shown with gamma; prints how well each is rendered back."""
+    make = jax.jit(functools.partial(photo_to_raws, config=experiment.isp, alike=float("inf")))
     shown = [photo]
     for key in jax.random.split(jax.random.key(1), 3):
         raw, parameters = make(memory, photo, key)

@@ -2,7 +2,7 @@
 
 The paper draws evenly. What a look does to a picture goes with what is in it: one that brightens the dark has large
 gains in dark pictures alone. So beside each set the memory keeps what its picture looked like, and draws are of sets
-whose pictures looked like the one at hand.
+whose pictures looked like the one at hand; docs/semi.md has what that is worth.
 """
 
 import dataclasses
