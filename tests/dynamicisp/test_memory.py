@@ -11,14 +11,14 @@ from modisp_jax.dynamicisp.losses import filtered_mean, pyramid_l1
 from modisp_jax.dynamicisp.memory import appearance, mean_parameters, remembered
 from tests.dynamicisp.samples import compiled
 
-mean = compiled(mean_parameters)
+put_in, mean = compiled(remember), compiled(mean_parameters)
 GREY = np.full((4, 4, 3), 0.5, np.float32)
 
 
 def put(memory, batch, appearances=None):
     """The memory with a batch more, all of which looked the same unless said otherwise."""
     same = np.zeros((len(batch.color), 4), np.float32)
-    return compiled(remember)(memory, batch, same if appearances is None else np.float32(appearances))
+    return put_in(memory, batch, same if appearances is None else np.float32(appearances))
 
 
 def numbered(numbers, tone=False):

@@ -103,12 +103,13 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path)
     config = dataclasses.replace(CONFIG, batch=1, augmentation=still, towards_start=0.0)
     # The last two stages' networks: their gradient compiles fast. That of all: tests/test_losses, train/test_main.
     options = {"stages": ("chroma", "gamma"), "steps": 4, "validation": 0.0, "config": config}
-    fitted = fit(params, PAIRS[:1], progress=lambda record: losses.append(record["loss"]), **options)
-    assert losses[-1] < losses[0]
+    fitted = fit(params, PAIRS[:2], progress=lambda record: losses.append(record["loss"]), **options)
+    assert len(losses) == 6
+    assert losses[-1] < losses[2]  # of both pairs, at the two validations
     assert fitted.score > fitted.history[0]["score"]
-    stopped = fit(params, PAIRS[:1], folder=tmp_path, progress=lambda record: record["step"] == 2, **options)
+    stopped = fit(params, PAIRS[:2], folder=tmp_path, progress=lambda record: record["step"] == 2, **options)
     assert not stopped.done
-    resumed = fit(params, PAIRS[:1], folder=tmp_path, **options)
+    resumed = fit(params, PAIRS[:2], folder=tmp_path, **options)
     same(resumed.params, fitted.params)
     assert resumed.history == fitted.history
 
