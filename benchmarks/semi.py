@@ -42,7 +42,7 @@ METHODS = {
 }
 """What goes on after the pairs alone: changes to :func:`experiment_of`."""
 
-MAIN = (ALONE, LONGER, SEMI)
+MAIN = (LONGER, SEMI)
 
 TARGETS = ("function_isp", "lut3d", "nafnet", "photofinish")
 STEPS = {"function_isp": 1500, "lut3d": 1500, "nafnet": 300, "photofinish": 100}
@@ -55,6 +55,7 @@ SLOWER = 1 / 3
 
 def experiment_of(target, method, count, seed, folder, steps):
     """The experiment of one run."""
+    rate = RATE[target] if method == ALONE else SLOWER * RATE[target]
     base = SemiExperiment(
         name=f"{target}, {method}",
         target=target,
@@ -63,18 +64,17 @@ def experiment_of(target, method, count, seed, folder, steps):
         split_seed=seed,
         size=SIZE,
         crop=CROP,
-        pseudo=PSEUDO,
         beta=BETA,
-        teacher=run_folder(folder, "function_isp", ALONE, count, seed) / "best.safetensors",
         capacity=1000,
         loop=LoopConfig(steps=steps, batch=BATCH, seed=seed, validate_every=steps, log_every=50),
+        optim=dataclasses.replace(SemiExperiment.optim, learning_rate=rate),
     )
-    base = dataclasses.replace(base, optim=dataclasses.replace(base.optim, learning_rate=RATE[target]))
     if method == ALONE:
-        return dataclasses.replace(base, pseudo=0, teacher=None)
-    start = run_folder(folder, target, ALONE, count, seed) / "best.safetensors"
-    slower = dataclasses.replace(base.optim, learning_rate=SLOWER * RATE[target])
-    return dataclasses.replace(base, start=start, optim=slower, **METHODS[method])
+        return base
+    teacher, start = (
+        run_folder(folder, name, ALONE, count, seed) / "best.safetensors" for name in ("function_isp", target)
+    )
+    return dataclasses.replace(base, **{"pseudo": PSEUDO, "teacher": teacher, "start": start} | METHODS[method])
 
 
 def run_folder(folder, target, method, count, seed):
@@ -125,9 +125,10 @@ def main():
     about, steps = machine(), options.steps or STEPS[options.target]
     for count in options.pairs:
         for seed in options.seeds:
-            methods = options.methods or (MAIN if count != 30 else (ALONE, *METHODS))
-            measured("function_isp", ALONE, count, seed, options.folder, STEPS["function_isp"])
-            for method in methods:
+            methods = options.methods or (MAIN if count != 30 else METHODS)
+            if options.target != "function_isp":
+                measured("function_isp", ALONE, count, seed, options.folder, STEPS["function_isp"])
+            for method in dict.fromkeys((ALONE, *methods)):  # from which all others go on
                 score = measured(options.target, method, count, seed, options.folder, steps)
                 print(f"{options.target}, {count} pairs, seed {seed}, {method}: {score:.2f} dB", flush=True)
                 if options.write:

@@ -1,4 +1,4 @@
-"""Whether pairs are made of photos faster than training takes them: the second table of docs/semi.md.
+"""Whether pairs are made of photos faster than training takes them: the last table of docs/semi.md.
 
     python3 dev.py run benchmarks/semi_speed.py --write
 
@@ -35,22 +35,19 @@ def material(experiment, count):
     return {"teacher": network, "memory": remember_used(network, memory, images, config=experiment.isp)}, images
 
 
-def times_of(name, experiment, count, repeats):
-    """Seconds to make ``count`` pairs, and those of a training step of the target on them."""
-    context, photos = material(experiment, count)
-    keys = jax.random.split(jax.random.key(1), count)
-    make = jax.jit(lambda context, photos: semi_pairs(context, photos, keys, experiment))
-    target = targets.TARGETS[name]
+def times_of(name, make, experiment, repeats):
+    """Seconds to make pairs, and those of a training step of the target on them."""
+    target, pairs = targets.TARGETS[name], make()
     params = target.init(jax.random.key(2), experiment)
 
     def loss(params, inputs, wanted):
         return jax.vmap(lambda x, y: target.loss(params, x, y, experiment, None))(inputs, wanted).mean()
 
-    step, pairs = jax.jit(jax.value_and_grad(loss)), make(context, photos)
+    step = jax.jit(jax.value_and_grad(loss))
     jax.block_until_ready(step(params, *pairs))
     making, training = [], []
     for _ in range(repeats):
-        making += run_times(lambda: make(context, photos), 1, warm=True)
+        making += run_times(make, 1, warm=True)
         training += run_times(lambda: step(params, *pairs), 1, warm=True)
     return summary(making), summary(training)
 
@@ -65,9 +62,12 @@ def main():
     options = parser.parse_args()
     about, found = machine(), {}
     rows = ["| training step of | to make the pairs | time of a step on them | share |", "|---|---|---|---|"]
+    experiment = SemiExperiment(isp=FunctionISPConfig(resize=64), size=options.size, crop=options.size)
+    context, photos = material(experiment, options.photos)
+    keys = jax.random.split(jax.random.key(1), options.photos)
+    make_pairs = jax.jit(lambda context, photos: semi_pairs(context, photos, keys, experiment))
     for name in options.targets:
-        experiment = SemiExperiment(target=name, isp=FunctionISPConfig(resize=64), size=options.size, crop=options.size)
-        making, training = times_of(name, experiment, options.photos, options.repeats)
+        making, training = times_of(name, lambda: make_pairs(context, photos), experiment, options.repeats)
         share = making["median_s"] / training["median_s"]
         found[name] = {"pairs": making, "step": training, "share": round(share, 3)}
         milliseconds = [f"{1000 * part['median_s']:.0f} ms" for part in (making, training)]

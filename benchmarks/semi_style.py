@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import machine, read_results, write_results
-from benchmarks.semi import BATCH, CROP, RATE, SIZE
+from benchmarks.semi import BATCH, CROP, SIZE
 from modisp_jax import compile_cache, fit_style, load_params
 from modisp_jax.fit import FitStyleConfig
 from modisp_jax.fit.optim import OptimizerConfig
@@ -24,15 +24,11 @@ from train.semi.sources import controlled
 from train.semi.targets import run_batch
 from train.semi.task import SemiExperiment
 
-PHOTOS = 4
-TEACHER = OptimizerConfig(
-    learning_rate=RATE["function_isp"], final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
-)
 CONFIG = FitStyleConfig(
     size=SIZE,
     patience=100,
     optim=OptimizerConfig(learning_rate=6e-4, clip_norm=1.0, warmup=10, ema=0.95),
-    unpaired=UnpairedConfig(photos=PHOTOS, steps=1000, batch=BATCH, optim=TEACHER),
+    unpaired=UnpairedConfig(steps=1000, batch=BATCH),
 )
 
 

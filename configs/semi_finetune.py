@@ -5,11 +5,11 @@
 A minute on two cores, after ``configs/semi_target.py``; with its ``--target``.
 """
 
+import dataclasses
 from pathlib import Path
 
 from modisp_jax.config import FunctionISPConfig
 from train.loop import LoopConfig
-from train.optim import OptimizerConfig
 from train.semi.task import SemiExperiment
 
 EXPERIMENT = SemiExperiment(
@@ -17,7 +17,5 @@ EXPERIMENT = SemiExperiment(
     isp=FunctionISPConfig(resize=64),
     start=Path("runs/semi-target/best.safetensors"),
     loop=LoopConfig(steps=500, batch=12, validate_every=250, log_every=20),
-    optim=OptimizerConfig(
-        learning_rate=1e-4, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
-    ),
+    optim=dataclasses.replace(SemiExperiment.optim, learning_rate=1e-4),
 )

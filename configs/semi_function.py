@@ -7,16 +7,15 @@ go on with in phase 2: ``--target lut3d``, ``nafnet`` or ``photofinish``. The pa
 ``train.semi.published.published_function``.
 """
 
+import dataclasses
+
 from modisp_jax.config import FunctionISPConfig
 from train.loop import LoopConfig
-from train.optim import OptimizerConfig
 from train.semi.task import SemiExperiment
 
 EXPERIMENT = SemiExperiment(
     name="function_isp",
     isp=FunctionISPConfig(resize=64),
     loop=LoopConfig(steps=1500, batch=12, validate_every=250, log_every=20),
-    optim=OptimizerConfig(
-        learning_rate=3e-3, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
-    ),
+    optim=dataclasses.replace(SemiExperiment.optim, learning_rate=3e-3),
 )
