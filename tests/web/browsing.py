@@ -41,6 +41,14 @@ def settle(page):
     page.wait_for_selector(IDLE, state="attached")
 
 
+def answer_of_keeping(page, act):
+    """What the server answers when it is sent the settings that ``act()`` leaves; earlier changes are kept before."""
+    page.wait_for_selector("html[data-kept=true]", state="attached")
+    with page.expect_response(re.compile("/settings$")) as answer:
+        act()
+    return answer.value.json()
+
+
 def shown_pixels(page):
     """The canvas as uint8 [h, w, 3]."""
     return pixels_of(page.locator("canvas.picture").screenshot())

@@ -17,7 +17,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from modisp_jax.io.synthetic import write_synthetic_dng
-from tests.web.browsing import needs_browser, page_of, settle, shown_pixels
+from tests.web.browsing import answer_of_keeping, needs_browser, page_of, settle, shown_pixels
 
 pytestmark = needs_browser
 
@@ -206,16 +206,14 @@ class TestSliders:
     def test_a_number_can_be_typed_and_is_kept_by_the_server(self, page, address):
         number = page.get_by_label("Exposure, as a number", exact=True)
         number.fill("-0.75 EV")
-        with page.expect_response(re.compile("/settings$")) as answer:
-            number.press("Enter")
-        assert answer.value.json()["settings"]["edits"] == {"exposure": -0.75}
+        answer = answer_of_keeping(page, lambda: number.press("Enter"))
+        assert answer["settings"]["edits"] == {"exposure": -0.75}
         assert ask(address, "state")["photos"][0]["settings"] == {"edits": {"exposure": -0.75}}
 
     def test_a_reload_finds_the_edits(self, page):
         number = page.get_by_label("Exposure, as a number", exact=True)
         number.fill("0.5")
-        with page.expect_response(re.compile("/settings$")):
-            number.press("Enter")
+        answer_of_keeping(page, lambda: number.press("Enter"))
         page.reload()
         settle(page)
         assert text_of(page, "exposure") == "+0.50 EV"
@@ -285,13 +283,11 @@ class TestStyles:
         page.get_by_role("button", name="Stages of vivid").click()
         page.get_by_label("Strength of vivid", exact=True).fill("0.5")
         page.get_by_label("Strength of vivid", exact=True).dispatch_event("change")
-        page.get_by_role("group", name="Stages of vivid").get_by_label("Chroma", exact=True).fill("0.2")
-        with page.expect_response(re.compile("/settings$")) as answer:
-            page.get_by_role("group", name="Stages of vivid").get_by_label("Chroma", exact=True).dispatch_event(
-                "change"
-            )
+        chroma = page.get_by_role("group", name="Stages of vivid").get_by_label("Chroma", exact=True)
+        chroma.fill("0.2")
+        answer = answer_of_keeping(page, lambda: chroma.dispatch_event("change"))
         vivid = {"style": "vivid", "weight": 0.5, "weights": {"chroma": 0.2}}
-        assert answer.value.json()["settings"]["mix"] == [vivid, {"style": "mono", "weight": 1}]
+        assert answer["settings"]["mix"] == [vivid, {"style": "mono", "weight": 1}]
         settle(page)
         page.get_by_role("button", name="Stages of vivid").click()
 

@@ -25,7 +25,7 @@ from modisp_jax.io.synthetic import write_synthetic_dng
 from modisp_jax.style_file import StyleFile, write_style_file
 from tests.paramisp.samples import ship
 from tests.web import serving as stand_in
-from tests.web.browsing import PATIENCE, needs_browser, page_of, pixels_of, settle, shown_pixels
+from tests.web.browsing import PATIENCE, answer_of_keeping, needs_browser, page_of, pixels_of, settle, shown_pixels
 from tests.web.serving import serving
 
 pytestmark = needs_browser
@@ -251,16 +251,14 @@ class TestOwnStyles:
     def test_they_are_offered_and_mixed(self, page):
         row = page.locator("[data-style=faded]")
         assert "my old film" in row.get_by_role("button", name="faded", exact=True).get_attribute("data-tip")
-        with page.expect_response(re.compile("/settings$")) as answer:
-            row.get_by_role("button", name="faded", exact=True).click()
-        assert answer.value.json()["settings"]["mix"] == [{"style": "faded", "weight": 1}]
-        assert "faded.safetensors" in answer.value.json()["command"]
+        answer = answer_of_keeping(page, row.get_by_role("button", name="faded", exact=True).click)
+        assert answer["settings"]["mix"] == [{"style": "faded", "weight": 1}]
+        assert "faded.safetensors" in answer["command"]
 
     def test_the_start_s_style_file_is_a_preset(self, page, folder):
-        with page.expect_response(re.compile("/settings$")) as answer:
-            page.get_by_role("button", name="mine", exact=True).click()
+        answer = answer_of_keeping(page, page.get_by_role("button", name="mine", exact=True).click)
         expected = {"edits": {"contrast": 0.25}, "mix": [{"style": "faded", "weight": 0.5}]}
-        assert answer.value.json()["settings"] == expected
+        assert answer["settings"] == expected
         page.get_by_label("Name of the preset").fill("again")
         with page.expect_download() as download:
             page.locator("[data-name='preset.save']").click()
@@ -390,10 +388,9 @@ class TestFinished:
         options = page.locator("[data-name=linearize] option").evaluate_all("all => all.map((o) => o.value)")
         assert options == list(LINEARIZE)
         plain = self.spot(page)
-        with page.expect_response(re.compile("/settings$")) as answer:
-            self.choose(page, "curve")
-        assert answer.value.json()["settings"] == {"edits": {"denoise": 0}, "linearize": "curve"}
-        assert "--linearize curve" in answer.value.json()["command"]
+        answer = answer_of_keeping(page, lambda: self.choose(page, "curve"))
+        assert answer["settings"] == {"edits": {"denoise": 0}, "linearize": "curve"}
+        assert "--linearize curve" in answer["command"]
         assert self.spot(page) == pytest.approx(plain + 40, abs=1)
         assert "edited" in page.locator(".thumb.shown").get_attribute("aria-label")
         self.choose(page, "paramisp")

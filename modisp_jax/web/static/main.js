@@ -7,6 +7,7 @@ import { button, el, fill } from "./dom.js";
 import { createExport } from "./export.js";
 import { createFilmstrip } from "./filmstrip.js";
 import { createHistogram } from "./histogram.js";
+import { createKeeping } from "./keeping.js";
 import { startKeys } from "./keys.js";
 import { createNotices } from "./notices.js";
 import { createOpening } from "./opening.js";
@@ -34,20 +35,9 @@ start().catch((error) => {
 async function start() {
   const state = await api.state();
   const ranges = state.edits;
-  const store = createStore(keep);
-  const pending = new Map();
+  const keeping = createKeeping(api, notices, root);
+  const store = createStore(keeping.keep);
   const looked = new Set();
-
-  /** Settings that rest are kept by the server: a reload finds them. */
-  function keep(id, settings) {
-    clearTimeout(pending.get(id)?.timer);
-    const send = (last) => {
-      pending.delete(id);
-      api.keep(id, settings, last).catch(notices.fail);
-    };
-    pending.set(id, { send, timer: setTimeout(send, 300) });
-  }
-  addEventListener("pagehide", () => pending.forEach(({ send }) => send(true)));
 
   // --- the parts --------------------------------------------------------------------------------------------------
 
@@ -195,8 +185,7 @@ async function start() {
   async function closePhoto(id) {
     try {
       await api.close(id);
-      clearTimeout(pending.get(id)?.timer);
-      pending.delete(id);
+      keeping.drop(id);
       store.remove(id);
     } catch (error) {
       notices.fail(error);
