@@ -6,11 +6,11 @@
 
 The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
 pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
-trained on the pairs alone; that is the baseline of ``function_isp`` and the teacher of all. Then each target is trained
-on the pairs alone, and from there on for as many steps again, with as many samples in a step, by every method: so all
-have had the same training, of which the second half differs. Figures are of the last step, not of the best
-validation, which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table
-is written from all results so far.
+trained on the pairs alone; it is the teacher of all. Then each target is trained in the paper's three phases: on the
+pairs alone, by one of the methods, and on the pairs alone again (fine-tuning, half as long). All have had the same
+steps of as many samples, of which the second phase differs. Figures are of the last step, not of the best validation,
+which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table is written
+from all results so far.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+import modisp_jax
 from benchmarks.common import machine, read_results, write_results, write_table
 from modisp_jax import compile_cache
 from modisp_jax.config import FunctionISPConfig
@@ -29,37 +30,49 @@ from train.semi.task import SemiExperiment, task
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 BATCH, PSEUDO, BETA = 12, 8, 3.0
 SIZE, CROP = (48, 64), (40, 52)
-ALONE, LONGER, SEMI = "pairs alone", "pairs alone, trained on", "SemiISP"
+FIRST, ALONE, SEMI, TUNED = "first phase", "pairs alone", "SemiISP", "tuned"
+PLAIN = {"pseudo": 0, "teacher": None}
 METHODS = {
-    LONGER: {"pseudo": 0, "teacher": None},
+    ALONE: PLAIN,
     SEMI: {},
-    "draws from all": {"alike": float("inf")},
     "no filter": {"beta": float("inf")},
     "no quality update": {"quality_update": False},
     "neither": {"beta": float("inf"), "quality_update": False},
     "one inverse for all": {"method": "fixed_inverse", "beta": float("inf")},
     "unprocessing": {"method": "unprocess", "beta": float("inf")},
 }
-"""What goes on after the pairs alone: changes to :func:`experiment_of`."""
+"""The second phase: changes to :func:`experiment_of`."""
 
-MAIN = (LONGER, SEMI)
+MAIN = (ALONE, SEMI)
 
 TARGETS = ("function_isp", "lut3d", "nafnet", "photofinish")
-STEPS = {"function_isp": 1500, "lut3d": 1500, "nafnet": 300, "photofinish": 100}
+STEPS = {
+    "function_isp": (1500, 1500, 750),
+    "lut3d": (1500, 1500, 750),
+    "nafnet": (300, 300, 150),
+    "photofinish": (300, 100, 50),
+}
+"""Of the three phases."""
+
 RATE = {"function_isp": 3e-3, "lut3d": 3e-3, "nafnet": 1e-3, "photofinish": 1e-3}
-"""Learning rates."""
+"""Learning rates of the first phase."""
 
 SLOWER = 1 / 3
 """Of them, for what goes on from there."""
 
+START = {"photofinish": Path(modisp_jax.__file__).parent / "weights" / "style-natural.safetensors"}
+"""Where the first phase starts; otherwise untrained."""
 
-def experiment_of(target, method, count, seed, folder, steps):
-    """The experiment of one run."""
-    rate = RATE[target] if method == ALONE else SLOWER * RATE[target]
+
+def experiment_of(target, method, count, seed, folder, tuned=False):
+    """The experiment of a phase: the first, the second by a method, or the third after it (``tuned``)."""
+    first, second, third = STEPS[target]
+    steps = first if method == FIRST else third if tuned else second
     base = SemiExperiment(
         name=f"{target}, {method}",
         target=target,
         isp=FunctionISPConfig(resize=64),
+        start=START.get(target),
         count=count,
         split_seed=seed,
         size=SIZE,
@@ -67,48 +80,54 @@ def experiment_of(target, method, count, seed, folder, steps):
         beta=BETA,
         capacity=1000,
         loop=LoopConfig(steps=steps, batch=BATCH, seed=seed, validate_every=steps, log_every=50),
-        optim=dataclasses.replace(SemiExperiment.optim, learning_rate=rate),
+        optim=dataclasses.replace(
+            SemiExperiment.optim, learning_rate=RATE[target] * (1 if method == FIRST else SLOWER)
+        ),
     )
-    if method == ALONE:
+    if method == FIRST:
         return base
-    teacher, start = (
-        run_folder(folder, name, ALONE, count, seed) / "best.safetensors" for name in ("function_isp", target)
-    )
-    return dataclasses.replace(base, **{"pseudo": PSEUDO, "teacher": teacher, "start": start} | METHODS[method])
+    before = run_folder(folder, target, method if tuned else FIRST, count, seed)
+    teacher = run_folder(folder, "function_isp", FIRST, count, seed) / "best.safetensors"
+    changes = {"pseudo": PSEUDO, "teacher": teacher} | (PLAIN if tuned else METHODS[method])
+    return dataclasses.replace(base, start=before / "best.safetensors", **changes)
 
 
-def run_folder(folder, target, method, count, seed):
+def run_folder(folder, target, method, count, seed, tuned=False):
     """Where a run is kept."""
-    return folder / f"{target}-{count}-{seed}-{method.replace(', ', '-').replace(' ', '-')}"
+    name = f"{target}-{count}-{seed}-{method}{' ' + TUNED if tuned else ''}"
+    return folder / name.replace(", ", "-").replace(" ", "-")
 
 
-def measured(target, method, count, seed, folder, steps):
+def measured(target, method, count, seed, folder, tuned=False):
     """PSNR in dB on validation of one run, trained unless it is there."""
-    experiment = experiment_of(target, method, count, seed, folder, steps)
-    run = fit(task(experiment), experiment.loop, experiment.optim, run_folder(folder, target, method, count, seed))
+    experiment = experiment_of(target, method, count, seed, folder, tuned)
+    run = fit(
+        task(experiment), experiment.loop, experiment.optim, run_folder(folder, target, method, count, seed, tuned)
+    )
     return float(run.metrics["score"])
 
 
 def rows_of(results, target):
-    """The table of a target: methods by numbers of pairs; means over seeds, gains over pairs alone, trained on."""
+    """The table of a target: methods by numbers of pairs; means over seeds, and gains over the pairs alone."""
     found = results.get(target, {})
-    counts = sorted({int(count) for count in found})
-    methods = [m for m in (ALONE, *METHODS) if any(m in found[str(c)] for c in counts)]
+    counts = sorted(found, key=int)
+    methods = [(method, 1) for method in METHODS if any(method in found[count] for count in counts)]
     rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
-    for method in methods:
-        cells = []
-        for count in counts:
-            ours, alone = (found[str(count)].get(m, {}) for m in (method, LONGER))
-            gains = [ours[seed] - alone[seed] for seed in ours if seed in alone]
-            if not ours:
-                cells.append("")
-            elif method in (ALONE, LONGER):
-                cells.append(f"{np.mean(list(ours.values())):.2f}")
-            else:
-                each = ", ".join(f"{gain:+.2f}" for gain in gains)
-                cells.append(f"{np.mean(list(ours.values())):.2f} (**{np.mean(gains):+.2f}**: {each})")
-        rows.append(f"| {method} | " + " | ".join(cells) + " |")
+    for method, phase in [*((m, 0) for m in MAIN), *methods]:
+        cells = [cell_of(*(found[count].get(m, {}) for m in (method, ALONE)), phase) for count in counts]
+        rows.append(f"| {method}{'' if phase else ', before fine-tuning'} | " + " | ".join(cells) + " |")
     return rows
+
+
+def cell_of(ours, alone, phase):
+    """Of one method: the mean over seeds, and how much more than the pairs alone that is, in the mean and each."""
+    if not ours:
+        return ""
+    mean = f"{np.mean([scores[phase] for scores in ours.values()]):.2f}"
+    if ours == alone:
+        return mean
+    gains = [scores[phase] - alone[seed][phase] for seed, scores in ours.items()]
+    return f"{mean} (**{np.mean(gains):+.2f}**: {', '.join(f'{gain:+.2f}' for gain in gains)})"
 
 
 def main():
@@ -117,24 +136,26 @@ def main():
     parser.add_argument("--pairs", type=int, nargs="+", default=[30, 10, 100])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=None, help="by default all at 30 pairs, else the main ones")
-    parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--folder", type=Path, default=Path("runs/semi"))
     parser.add_argument("--write", action="store_true", help="write results and the table of the page")
     options = parser.parse_args()
     compile_cache.enable()
-    about, steps = machine(), options.steps or STEPS[options.target]
+    about = machine()
     for count in options.pairs:
         for seed in options.seeds:
-            methods = options.methods or (MAIN if count != 30 else METHODS)
-            if options.target != "function_isp":
-                measured("function_isp", ALONE, count, seed, options.folder, STEPS["function_isp"])
-            for method in dict.fromkeys((ALONE, *methods)):  # from which all others go on
-                score = measured(options.target, method, count, seed, options.folder, steps)
-                print(f"{options.target}, {count} pairs, seed {seed}, {method}: {score:.2f} dB", flush=True)
+            # The teacher's, and what all methods go on from.
+            for target in dict.fromkeys(("function_isp", options.target)):
+                measured(target, FIRST, count, seed, options.folder)
+            for method in options.methods or (METHODS if count == 30 else MAIN):
+                scores = [
+                    measured(options.target, method, count, seed, options.folder, tuned) for tuned in (False, True)
+                ]
+                words = " dB, fine-tuned ".join(f"{score:.2f}" for score in scores)
+                print(f"{options.target}, {count} pairs, seed {seed}, {method}: {words} dB", flush=True)
                 if options.write:
                     results = read_results("semi")
                     entry = results.setdefault("psnr", {}).setdefault(options.target, {}).setdefault(str(count), {})
-                    entry.setdefault(method, {})[str(seed)] = round(score, 3)
+                    entry.setdefault(method, {})[str(seed)] = [round(score, 3) for score in scores]
                     results.pop("machine", None)
                     write_results("semi", results, about)
     if options.write:

@@ -5,7 +5,6 @@
 A minute on two cores, after ``configs/semi_target.py``; with its ``--target``.
 """
 
-import dataclasses
 from pathlib import Path
 
 from modisp_jax.config import FunctionISPConfig
@@ -16,6 +15,5 @@ EXPERIMENT = SemiExperiment(
     name="function_isp-semi-tuned",
     isp=FunctionISPConfig(resize=64),
     start=Path("runs/semi-target/best.safetensors"),
-    loop=LoopConfig(steps=500, batch=12, validate_every=250, log_every=20),
-    optim=dataclasses.replace(SemiExperiment.optim, learning_rate=1e-4),
+    loop=LoopConfig(steps=750, batch=12, validate_every=250, log_every=20),
 )

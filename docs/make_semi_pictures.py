@@ -46,10 +46,10 @@ def main():
 
 
 def raws_of(photo, memory, experiment):
-    """The photo and three of its raws, drawn from all and shown with gamma; prints how well each is rendered back."""
-    make = jax.jit(functools.partial(photo_to_raws, config=experiment.isp, alike=float("inf")))
+    """The photo and three of its raws, shown with gamma; prints how well each is rendered back."""
+    make = jax.jit(functools.partial(photo_to_raws, config=experiment.isp))
     shown = [photo]
-    for key in jax.random.split(jax.random.key(1), 3):
+    for key in jax.random.split(jax.random.key(3), 3):
         raw, parameters = make(memory, photo, key)
         again = apply_functions(parameters, raw, config=experiment.isp)
         print(f"mean {np.mean(raw):.3f}, rendered again {float(psnr(again, photo)):.1f} dB")

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from modisp_jax.config import FUNCTION_ISP, FunctionISPConfig
-from modisp_jax.dynamicisp.isp import apply_functions, invert_functions, predict_functions, render_functions
-from modisp_jax.dynamicisp.memory import ALIKE, appearance, draw_parameters, remember
+from modisp_jax.dynamicisp.isp import invert_functions, predict_functions, render_functions
+from modisp_jax.dynamicisp.memory import draw_parameters, remember
 from modisp_jax.noise import add_noise
 
 
@@ -23,24 +23,17 @@ class PseudoConfig:
     """Whether that is done with parameters for each part of the photo."""
     by_function: bool = False
     """Whether each function's parameters are drawn by themselves for the raw: from a thousand pairs up."""
-    alike: float = ALIKE
-    """How much like the photo the pictures looked whose parameters are drawn; inf, the paper's, draws from all."""
     noise: tuple[float, float] = (0.0, 0.0)
     """Largest variance of noise per unit of signal and at black, both drawn for each raw. Paper, where the target also
     removes noise: (.01, .0002)."""
 
 
 def remember_used(params, memory, images, *, config=FUNCTION_ISP):
-    """The memory with what the network chooses for images [n, H, W, 3], and how the pictures look that come of it."""
-
-    def used(image):
-        chosen = predict_functions(params, image, config=config)
-        return chosen, appearance(apply_functions(chosen, image, config=config))
-
-    return remember(memory, *jax.vmap(used)(images))
+    """The memory with what the network chooses for images [n, H, W, 3]."""
+    return remember(memory, jax.vmap(lambda image: predict_functions(params, image, config=config))(images))
 
 
-def photo_to_raws(memory, photo, key, *, config=FUNCTION_ISP, by_function=False, alike=ALIKE):
+def photo_to_raws(memory, photo, key, *, config=FUNCTION_ISP, by_function=False):
     """One of the many raws that a photo may come from: ``f^-1(I_g; P_i)``, P_i drawn from the memory.
 
     Args:
@@ -48,12 +41,12 @@ def photo_to_raws(memory, photo, key, *, config=FUNCTION_ISP, by_function=False,
       photo: sRGB [H, W, 3] in [0, 1].
       key: a JAX random key.
       config: static :class:`modisp_jax.config.FunctionISPConfig`.
-      by_function, alike: as of :func:`modisp_jax.dynamicisp.draw_parameters`.
+      by_function: static, as of :func:`modisp_jax.dynamicisp.draw_parameters`.
 
     Returns:
       (raw [H, W, 3] in [0, 1], the :class:`FunctionParameters` that render it as the photo).
     """
-    drawn = draw_parameters(key, memory, photo, by_function=by_function, alike=alike)
+    drawn = draw_parameters(key, memory, by_function=by_function)
     return invert_functions(drawn, photo, config=config), drawn
 
 
@@ -70,10 +63,9 @@ def pseudo_pair(params, memory, photo, key, config=PseudoConfig()):
     """
     first, second, noise = jax.random.split(key, 3)
     if config.quality_update:
-        raw, _ = photo_to_raws(memory, photo, first, config=config.isp, alike=config.alike)
+        raw, _ = photo_to_raws(memory, photo, first, config=config.isp)
         photo = render_functions(params, raw, config=config.isp, local=config.local)
-    how = {"config": config.isp, "by_function": config.by_function, "alike": config.alike}
-    raw, _ = photo_to_raws(memory, photo, second, **how)
+    raw, _ = photo_to_raws(memory, photo, second, config=config.isp, by_function=config.by_function)
     if any(config.noise):
         level_key, noise = jax.random.split(noise)
         shot, read = jax.random.uniform(level_key, (2,)) * jnp.array(config.noise)

@@ -159,7 +159,7 @@ def test_noise():
     """Of pairs without quality update, whose parameters change nothing: the raw is the photo and its noise."""
     row, ones = np.full((1, 3, 3), 0.5, np.float32), np.ones((1, 3, 3), np.float32)
     neutral = FunctionParameters(np.eye(3, dtype=np.float32)[None], row, ones, row)
-    memory = Memory(neutral, np.zeros((1, 4), np.float32), np.int32(1))
+    memory = Memory(neutral, np.int32(1))
     config = PseudoConfig(isp=SMALL, quality_update=False, noise=(0.01, 0.0002))
     photo = np.full((48, 64, 3), 0.5, np.float32)
     key = jax.random.key(3)
@@ -178,8 +178,7 @@ def test_memory():
     assert CAPACITY == len(memory.parameters.color) == 5000
     put = compiled(remember)
     for count, expected in ((4000, 4000), (999, 4999), (999, 5000), (6000, 5000)):
-        sets = jax.tree.map(lambda p: np.broadcast_to(p, (count, 3, 3)), one)  # noqa: B023
-        memory = put(memory, sets, np.zeros((count, 4), np.float32))
+        memory = put(memory, jax.tree.map(lambda p: np.broadcast_to(p, (count, 3, 3)), one))  # noqa: B023
         assert remembered(memory) == expected
         assert memory.parameters.color.shape == (5000, 3, 3)
 
@@ -187,12 +186,11 @@ def test_memory():
 def test_functions_are_drawn_by_themselves():
     """Of n sets there are n^4 combinations: here of 3 sets, each of one number, all 81 and no more."""
     numbers = np.arange(3.0, dtype=np.float32)[:, None, None] * np.ones((3, 3), np.float32)
-    memory = Memory(FunctionParameters(*[numbers] * 4), np.zeros((3, 4), np.float32), np.int32(3))
-    picture = np.full((2, 2, 3), 0.5, np.float32)
+    memory = Memory(FunctionParameters(*[numbers] * 4), np.int32(3))
     keys = jax.random.split(jax.random.key(0), 2000)
     for by_function, combinations in ((True, 3**4), (False, 3)):
         draw = functools.partial(draw_parameters, by_function=by_function)
-        sets = compiled(jax.vmap(draw, (0, None, None)))(keys, memory, picture)
+        sets = compiled(jax.vmap(draw, (0, None)))(keys, memory)
         distinct = np.unique(np.stack([p[:, 0, 0] for p in jax.tree.leaves(sets)], axis=-1), axis=0)
         assert len(distinct) == combinations
 

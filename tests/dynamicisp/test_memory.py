@@ -8,17 +8,10 @@ import pytest
 
 from modisp_jax.dynamicisp import FunctionParameters, draw_parameters, empty_memory, remember
 from modisp_jax.dynamicisp.losses import filtered_mean, pyramid_l1
-from modisp_jax.dynamicisp.memory import appearance, mean_parameters, remembered
+from modisp_jax.dynamicisp.memory import mean_parameters, remembered
 from tests.dynamicisp.samples import compiled
 
-put_in, mean = compiled(remember), compiled(mean_parameters)
-GREY = np.full((4, 4, 3), 0.5, np.float32)
-
-
-def put(memory, batch, appearances=None):
-    """The memory with a batch more, all of which looked the same unless said otherwise."""
-    same = np.zeros((len(batch.color), 4), np.float32)
-    return put_in(memory, batch, same if appearances is None else np.float32(appearances))
+put, mean = compiled(remember), compiled(mean_parameters)
 
 
 def numbered(numbers, tone=False):
@@ -51,23 +44,17 @@ def test_a_memory_may_hold_maps():
     batch = jax.tree.map(lambda p: np.broadcast_to(p[:, None, None], (3, 8, 8, 3, 3)), numbered([1, 2, 3]))
     memory = put(empty_memory(jax.tree.map(lambda p: p[0], batch), 2), batch)
     assert memory.parameters.gain.shape == (2, 8, 8, 3, 3)
-    drawn = compiled(draw_parameters)(jax.random.key(0), memory, GREY)
+    drawn = compiled(draw_parameters)(jax.random.key(0), memory)
     assert drawn.color.shape == (8, 8, 3, 3)
     np.testing.assert_array_equal(mean(memory).color, np.full((8, 8, 3, 3), 2.5))
 
 
-def draws(memory, picture, count=4000, **options):
-    """Many draws for one picture."""
-    draw = compiled(jax.vmap(functools.partial(draw_parameters, **options), (0, None, None)))
-    return draw(jax.random.split(jax.random.key(1), count), memory, picture)
-
-
 @pytest.mark.parametrize("by_function", [False, True])
 def test_draws_are_even_and_of_what_is_there(by_function):
-    """Whatever the pictures looked like, where that shall not count."""
     empty = empty_memory(FunctionParameters(*[np.zeros((3, 3), np.float32)] * 5), 50)
-    memory = put(empty, numbered([1, 2, 3, 4], tone=True), np.eye(4))
-    sets = draws(memory, GREY, by_function=by_function, alike=np.inf)
+    memory = put(empty, numbered([1, 2, 3, 4], tone=True))
+    draw = functools.partial(draw_parameters, by_function=by_function)
+    sets = compiled(jax.vmap(draw, (0, None)))(jax.random.split(jax.random.key(1), 4000), memory)
     found = np.stack([p[:, 0, 0] for p in jax.tree.leaves(sets)])
     for row in found:
         numbers, counts = np.unique(row, return_counts=True)
@@ -75,35 +62,6 @@ def test_draws_are_even_and_of_what_is_there(by_function):
         np.testing.assert_allclose(counts, 1000, atol=120)  # 4.4 standard deviations
     equal = np.mean(found[:, None] == found, axis=-1)[~np.eye(5, dtype=bool)]
     np.testing.assert_allclose(equal, 0.25 if by_function else 1.0, atol=0.03)
-
-
-def test_the_appearance_of_a_picture():
-    picture = np.float32(np.random.default_rng(0).uniform(size=(6, 8, 3)))
-    np.testing.assert_allclose(
-        compiled(appearance)(picture), [*picture.mean((0, 1)), picture.mean(-1).std()], rtol=1e-5
-    )
-    np.testing.assert_allclose(compiled(appearance)(GREY), [0.5, 0.5, 0.5, 0], atol=1e-7)
-
-
-@pytest.mark.parametrize("by_function", [False, True])
-def test_draws_are_of_pictures_that_looked_alike(by_function):
-    """By the weights of a normal distribution of the distance; the place that holds nothing is never drawn."""
-    looks = np.float32([[0.5, 0.5, 0.5, 0], [0.6, 0.5, 0.5, 0], [0.5, 0.5, 0.5, 0.2], [0.9, 0.9, 0.9, 0]])
-    empty = empty_memory(jax.tree.map(lambda p: p[0], numbered([0])), 5)
-    memory = put(empty, numbered([1, 2, 3, 4]), looks)
-    weights = np.exp(-0.5 * np.sum((looks - looks[0]) ** 2, axis=-1) / 0.1**2)
-    sets = draws(memory, GREY, by_function=by_function, alike=0.1)
-    for p in jax.tree.leaves(sets):
-        counts = [np.mean(p[:, 0, 0] == number) for number in (1, 2, 3, 4)]
-        np.testing.assert_allclose(counts, weights / weights.sum(), atol=0.03)
-
-
-def test_a_picture_like_none_takes_the_nearest():
-    looks = [[0.2, 0.2, 0.2, 0.1], [0.3, 0.3, 0.3, 0.1]]
-    memory = put(empty_memory(jax.tree.map(lambda p: p[0], numbered([0])), 3), numbered([1, 2]), looks)
-    white, black = np.ones((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.float32)
-    for picture, number in ((white, 2), (black, 1)):
-        assert set(np.unique(draws(memory, picture, 100, alike=1e-3).gain).tolist()) == {number}
 
 
 def test_the_mean_is_of_what_is_there():

@@ -32,8 +32,7 @@ undo = compiled(jax.vmap(lambda memory, photo, key: photo_to_raws(memory, photo,
 @pytest.fixture(scope="module")
 def memory():
     sets = gentle(0, (20,))
-    alike = np.zeros((20, 4), np.float32)
-    return compiled(remember)(empty_memory(jax.tree.map(lambda p: p[0], sets), 30), sets, alike)
+    return compiled(remember)(empty_memory(jax.tree.map(lambda p: p[0], sets), 30), sets)
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +53,14 @@ def test_one_photo_to_many_raws(memory, photo):
     np.testing.assert_allclose(again[clear], np.broadcast_to(photo, again[clear].shape), atol=1e-5)
 
 
-def test_raws_are_by_what_made_pictures_like_it(photo):
-    """Of a network's memory of dark and of bright raws a photo gets what rendered raws like its own."""
-    raws = np.stack([photo * level for level in (0.1, 0.3, 0.6, 1.0)])
+def test_what_the_network_used_is_remembered(photo):
+    raws = np.stack([photo * level for level in (0.1, 0.3, 1.0)])
     start = empty_memory(jax.tree.map(lambda p: p[0], gentle(0, (1,))), 4)
     memory = compiled(functools.partial(remember_used, config=SMALL))(network(), start, raws)
     used = compiled(jax.vmap(functools.partial(predict_functions, config=SMALL), (None, 0)))(network(), raws)
-    pictures = compiled(jax.vmap(functools.partial(apply_functions, config=SMALL)))(used, raws)
-    assert int(memory.seen) == 4
-    for k, picture in enumerate(pictures):
-        draw = functools.partial(photo_to_raws, config=SMALL, alike=1e-4)
-        raw, drawn = compiled(draw)(memory, picture, KEYS[0])
-        np.testing.assert_array_equal(drawn.color, memory.parameters.color[k])
-        np.testing.assert_allclose(raw, raws[k], atol=1e-5)
+    assert int(memory.seen) == 3
+    for held, expected in zip(jax.tree.leaves(memory.parameters), jax.tree.leaves(used), strict=True):
+        np.testing.assert_allclose(held[:3], expected, atol=1e-6)
 
 
 def test_a_pair(memory, photo):

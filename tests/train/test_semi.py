@@ -522,8 +522,6 @@ def test_a_teacher_is_a_function_isp_of_the_same_reading(network, tmp_path):
         ({"val_pairs": "b"}, "expected both pairs and val_pairs, or none, got None and b"),
         ({"pairs": "a", "val_pairs": "b", "pseudo": 1, "teacher": "t"}, "unpaired: expected a folder of photos"),
         ({"method": "unprocess", "isp": FunctionISPConfig(enhance=True)}, "method: expected semi or fixed_inverse"),
-        ({"alike": 0.0}, "alike: expected a number over 0, or inf, got 0.0"),
-        ({"alike": float("nan")}, "alike: expected a number over 0, or inf, got nan"),
         ({"beta": -0.1}, "beta: expected 0 or more, got -0.1"),
         ({"beta": float("nan")}, "beta: expected 0 or more, got nan"),
         ({"crop": (25, 32)}, "crop: expected at most the size"),

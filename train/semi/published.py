@@ -69,7 +69,6 @@ def published_target(pairs, target, *, teacher, denoise=False, enhance=False):
         pseudo=pseudo,
         beta=beta,
         by_function=pairs >= 1000,
-        alike=float("inf"),
         noise=NOISE if denoise else (0.0, 0.0),
         loop=LoopConfig(steps=40_000, batch=real + pseudo, validate_every=1000, log_every=100),
         optim=_adamw(1e-4),

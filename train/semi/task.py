@@ -17,7 +17,7 @@ from modisp_jax.checkpoints import load_params, read_card
 from modisp_jax.config import FUNCTION_ISP, FUNCTION_ISP_READINGS, FunctionISPConfig
 from modisp_jax.dynamicisp import PseudoConfig, empty_memory, invert_functions, pseudo_pair, remember_used
 from modisp_jax.dynamicisp.losses import filtered_mean
-from modisp_jax.dynamicisp.memory import ALIKE, CAPACITY, mean_parameters
+from modisp_jax.dynamicisp.memory import CAPACITY, mean_parameters
 from modisp_jax.dynamicisp.parameters import base_parameters
 from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01
@@ -84,8 +84,6 @@ class SemiExperiment:
     """Whether photos are brought to the wanted look first."""
     by_function: bool = False
     """Whether each function's parameters are drawn by themselves: from a thousand pairs up."""
-    alike: float = ALIKE
-    """How much like the photo the pictures looked whose parameters are drawn; inf, the paper's, draws from all."""
     noise: tuple[float, float] = (0.0, 0.0)
     """Largest noise of pseudo-raws, see ``PseudoConfig``."""
     loss: Literal["mse", "pyramid"] = "mse"
@@ -116,8 +114,6 @@ class SemiExperiment:
             raise ValueError("unpaired: expected a folder of photos, as batches have pseudo-pairs; got none")
         if self.method == "unprocess" and self.isp.enhance:
             raise ValueError("method: expected semi or fixed_inverse for enhancement, got unprocess, which makes raws")
-        if not self.alike > 0:
-            raise ValueError(f"alike: expected a number over 0, or inf, got {self.alike}")
         if not self.beta >= 0:
             raise ValueError(f"beta: expected 0 or more, got {self.beta}")
         if not all(0 < part <= whole for part, whole in zip(self.crop, self.size, strict=True)):
@@ -240,7 +236,6 @@ def semi_pairs(context, photos, keys, experiment):
         isp=experiment.isp,
         quality_update=experiment.quality_update,
         by_function=experiment.by_function,
-        alike=experiment.alike,
         noise=experiment.noise,
     )
     make = lambda photo, key: pseudo_pair(context["teacher"], context["memory"], photo, key, config)  # noqa: E731
