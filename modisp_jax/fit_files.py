@@ -51,7 +51,8 @@ def fit_folder(options):
     if options.output.suffix.lower() != ".safetensors" or not options.output.parent.is_dir():
         raise ValueError(f"--output: expected NAME.safetensors in an existing folder, got {options.output}")
     found = find_pairs(options.folder, options.targets)
-    pairs, failed = [], 0
+    photos, unread = ([], 0) if options.unpaired is None else read_photos(options.unpaired, options.size)
+    pairs, failed = [], unread
     for number, (raw, picture) in enumerate(found, 1):
         try:
             pairs.append(read_pair(raw, picture))
@@ -61,8 +62,6 @@ def fit_folder(options):
             print(f"modisp: error: {explain(error, raw)}", file=sys.stderr, flush=True)
     if not pairs:
         raise ValueError(f"{options.folder}: expected at least one pair that can be used, got none of {len(found)}")
-    photos, unread = ([], 0) if options.unpaired is None else read_photos(options.unpaired, options.size)
-    failed += unread
     state = options.output.with_suffix(".fit") if options.state is None else options.state
     begin = time.perf_counter()
     with Interrupt() as interrupt:

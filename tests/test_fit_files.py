@@ -249,6 +249,7 @@ def test_a_broken_photo_costs_a_line(folder, capsys, given):
 
 
 def test_a_folder_without_photos_is_an_error(folder, capsys, given):
+    """Said before any pair is read, which takes long."""
     empty = folder.parent / "empty"
     empty.mkdir()
     told = {"nowhere": "nowhere: expected a folder of pictures", "empty": "empty: expected pictures to learn from"}
@@ -256,6 +257,7 @@ def test_a_folder_without_photos_is_an_error(folder, capsys, given):
         code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", photos))
         assert code == 2
         assert message in err
+        assert "[1/2]" not in err
         assert "Traceback" not in err
     (empty / "broken.png").write_bytes(b"no picture")
     code, err = run(capsys, *quick(folder, "mine.safetensors", "--unpaired", empty))
