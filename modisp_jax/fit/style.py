@@ -127,7 +127,8 @@ def fit_style(
       config: static :class:`FitStyleConfig`.
       progress: called with a dict at each step (``step``, ``steps``, ``loss``; while the function ISP is learned
         ``functions`` in place of ``step``) and validation (the history's entry);
-        what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on.
+        what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on. Of the function ISP,
+        which is learned in a minute, nothing is saved before it is done.
 
     Returns:
       A :class:`FittedStyle`.
@@ -160,6 +161,8 @@ def fit_style(
     if photos is not None and steps:
         teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
     state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity, teach)
+    if "teaching" in state and state["teaching"] is None:  # asked to stop before the first step
+        return FittedStyle(params, _best_score(history), history, False)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)

@@ -88,7 +88,8 @@ def untaught(config):
 def learn_functions(linear, target, config, augmentation, seed, progress=None):
     """Trains a function ISP on pairs, [n, h, w, 3] each, and fills its memory: ``{"network", "memory"}``.
 
-    ``progress`` is called with ``{"functions", "steps", "loss"}`` at each step.
+    ``progress`` is called with ``{"functions", "steps", "loss"}`` at each step; what is true asks to stop, and None is
+    returned.
     """
     start = untaught(config)
     params = {FUNCTIONS: start["network"]}
@@ -98,8 +99,8 @@ def learn_functions(linear, target, config, augmentation, seed, progress=None):
     key = jax.random.key(seed)
     for number in range(config.steps):
         state, loss = _step(state, pairs, jax.random.fold_in(key, number), number, config, augmentation)
-        if progress is not None:
-            progress({"functions": number + 1, "steps": config.steps, "loss": float(loss)})
+        if progress is not None and progress({"functions": number + 1, "steps": config.steps, "loss": float(loss)}):
+            return None
     if not np.isfinite(float(loss)):
         raise ValueError(f"the function ISP's loss is not finite ({float(loss)})")
     network, memory = state["ema"][FUNCTIONS], start["memory"]

@@ -196,7 +196,7 @@ def fit(**options):
 
 @pytest.mark.usefixtures("factor")
 def test_a_fit_that_was_stopped_ends_with_the_same_bits(tmp_path):
-    """Also one that was asked to stop while the function ISP was learned, which it is once."""
+    """Also one that was stopped while the function ISP was learned: that then begins anew, and is learned once."""
     told = []
     fitted = fit(progress=told.append)
     steps = [record.get("functions", record.get("step")) for record in told]
@@ -204,15 +204,13 @@ def test_a_fit_that_was_stopped_ends_with_the_same_bits(tmp_path):
     assert fitted.done
     assert [entry["step"] for entry in fitted.history] == ["start", 2, 4]
 
-    asked = []
-
-    def stop(record):
-        asked.append(record)
-        return record.get("functions", 24) >= 3
-
-    stopped = fit(folder=tmp_path, progress=stop)
+    told = []
+    stopped = fit(folder=tmp_path, progress=lambda record: told.append(record) or record["functions"] == 3)
     assert not stopped.done
-    assert [record["step"] for record in asked[24:]] == [1]
+    assert [record["functions"] for record in told] == [1, 2, 3]
+    same(stopped.params, PARAMS)
+    assert not list(tmp_path.iterdir())
+    assert not fit(folder=tmp_path, progress=lambda record: record.get("step") == 1).done
     told = []
     assert not fit(folder=tmp_path, progress=lambda record: told.append(record) or record["step"] == 3).done
     resumed = fit(folder=tmp_path, progress=told.append)
