@@ -15,6 +15,7 @@ from all results so far.
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from pathlib import Path
 
@@ -111,9 +112,9 @@ def rows_of(results, target):
     """The table of a target: methods by numbers of pairs; means over seeds, and gains over the pairs alone."""
     found = results.get(target, {})
     counts = sorted(found, key=int)
-    methods = [(method, 1) for method in METHODS if any(method in found[count] for count in counts)]
+    methods = [method for method in METHODS if any(method in found[count] for count in counts)]
     rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
-    for method, phase in [*((m, 0) for m in MAIN), *methods]:
+    for phase, method in itertools.product((0, 1), methods):
         cells = [cell_of(*(found[count].get(m, {}) for m in (method, ALONE)), phase) for count in counts]
         rows.append(f"| {method}{'' if phase else ', before fine-tuning'} | " + " | ".join(cells) + " |")
     return rows
@@ -146,7 +147,8 @@ def main():
             # The teacher's, and what all methods go on from.
             for target in dict.fromkeys(("function_isp", options.target)):
                 measured(target, FIRST, count, seed, options.folder)
-            for method in options.methods or (METHODS if count == 30 else MAIN):
+            methods = options.methods or (METHODS if count == 30 else MAIN)
+            for method in dict.fromkeys((ALONE, *methods)):  # with which all others are compared
                 scores = [
                     measured(options.target, method, count, seed, options.folder, tuned) for tuned in (False, True)
                 ]
