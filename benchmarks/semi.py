@@ -50,7 +50,7 @@ TARGETS = ("function_isp", "lut3d", "nafnet", "photofinish")
 STEPS = {
     "function_isp": (1500, 1500, 750),
     "lut3d": (1500, 1500, 750),
-    "nafnet": (300, 300, 150),
+    "nafnet": (1000, 1000, 500),
     "photofinish": (300, 100, 50),
 }
 """Of the three phases."""
