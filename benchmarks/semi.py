@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-import modisp_jax
 from benchmarks.common import machine, read_results, write_results, write_table
 from modisp_jax import compile_cache
+from modisp_jax.checkpoints import shipped
 from modisp_jax.config import FunctionISPConfig
 from train.loop import LoopConfig, fit
 from train.semi.task import SemiExperiment, task
@@ -31,7 +31,7 @@ from train.semi.task import SemiExperiment, task
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 BATCH, PSEUDO, BETA = 12, 8, 3.0
 SIZE, CROP = (48, 64), (40, 52)
-FIRST, ALONE, SEMI, TUNED = "first phase", "pairs alone", "SemiISP", "tuned"
+FIRST, ALONE, SEMI = "first phase", "pairs alone", "SemiISP"
 PLAIN = {"pseudo": 0, "teacher": None}
 METHODS = {
     ALONE: PLAIN,
@@ -61,7 +61,7 @@ RATE = {"function_isp": 3e-3, "lut3d": 3e-3, "nafnet": 1e-3, "photofinish": 1e-3
 SLOWER = 1 / 3
 """Of them, for what goes on from there."""
 
-START = {"photofinish": Path(modisp_jax.__file__).parent / "weights" / "style-natural.safetensors"}
+START = {"photofinish": shipped("style-natural")}
 """Where the first phase starts; otherwise untrained."""
 
 
@@ -95,8 +95,7 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
 
 def run_folder(folder, target, method, count, seed, tuned=False):
     """Where a run is kept."""
-    name = f"{target}-{count}-{seed}-{method}{' ' + TUNED if tuned else ''}"
-    return folder / name.replace(", ", "-").replace(" ", "-")
+    return folder / f"{target}-{count}-{seed}-{method}{' tuned' if tuned else ''}".replace(" ", "-")
 
 
 def measured(target, method, count, seed, folder, tuned=False):

@@ -161,14 +161,14 @@ def fit_style(
     if photos is not None and steps:
         teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
     state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity, teach)
-    if "teaching" in state and state["teaching"] is None:  # asked to stop before the first step
-        return FittedStyle(params, _best_score(history), history, False)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
-    state, history, done = _train(
-        state, history, (*train, photos), judge, one_step, steps, seed, config, path, identity, progress
-    )
+    done = teach is None or state["teaching"] is not None  # else asked to stop before the first step
+    if done:
+        state, history, done = _train(
+            state, history, (*train, photos), judge, one_step, steps, seed, config, path, identity, progress
+        )
     best = state["best"] if any(entry["best"] for entry in history[1:]) else came
     return FittedStyle(params | {PHOTOFINISH: jax.tree.map(jnp.asarray, best)}, _best_score(history), history, done)
 

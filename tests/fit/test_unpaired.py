@@ -221,6 +221,16 @@ def test_a_fit_that_was_stopped_ends_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.usefixtures("factor")
+def test_stopped_before_the_first_step_the_start_in_closed_form_is_kept(monkeypatch):
+    """What the score says is of the parameters that come with it."""
+    monkeypatch.setattr(style, "shift_start", lambda start, *_: jax.tree.map(lambda p: p + 0.5, start))
+    stopped = fit(config=dataclasses.replace(CONFIG, shift_start=True), progress=lambda record: "functions" in record)
+    assert not stopped.done
+    assert [entry["step"] for entry in stopped.history] == ["start", "shifted"]
+    assert stopped.score == float(stopped.params["photofinish"]["gain"]["head"]["bias"][0]) == 0.5
+
+
+@pytest.mark.usefixtures("factor")
 def test_a_folder_belongs_to_one_set_of_photos(tmp_path):
     options = {"steps": 0, "folder": tmp_path}
     fit(**options)
