@@ -51,7 +51,7 @@ STEPS = {
     "function_isp": (1500, 1500, 750),
     "lut3d": (1500, 1500, 750),
     "nafnet": (1000, 1000, 500),
-    "photofinish": (300, 100, 50),
+    "photofinish": (300, 200, 100),
 }
 """Of the three phases."""
 

@@ -41,7 +41,7 @@ def times_of(name, make, experiment, repeats):
     params = target.init(jax.random.key(2), experiment)
 
     def loss(params, inputs, wanted):
-        return jax.vmap(lambda x, y: target.loss(params, x, y, experiment, None))(inputs, wanted).mean()
+        return targets.losses(target, params, inputs, wanted, experiment).mean()
 
     step = jax.jit(jax.value_and_grad(loss))
     jax.block_until_ready(step(params, *pairs))

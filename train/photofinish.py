@@ -11,6 +11,7 @@ import numpy as np
 from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
 from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
+from modisp_jax.fit.samples import each_loss
 from modisp_jax.io.resize import resize_area
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
@@ -115,9 +116,9 @@ def task(experiment):
         del progress
         params = for_compute(params, experiment.compute_dtype)
 
-        def one(photo, key):
+        def one(photofinish, photo, key):
             linear, target = pair(key, photo.astype(jnp.float32) / 255.0, context, renderer, experiment.shots)
-            look, finished = finish_by_networks(params["photofinish"], linear, Edits(), RenderConfig())
+            look, finished = finish_by_networks(photofinish, linear, Edits(), RenderConfig())
             terms = photofinish_losses(look, finished, target, weights=experiment.losses)
             terms |= job_losses(look, finished, linear, target, weights=experiment.jobs)
             return sum(terms.values()), {
@@ -125,7 +126,7 @@ def task(experiment):
                 "psnr": -10 * jnp.log10(jnp.mean((finished.srgb - target) ** 2) + 1e-9),
             }
 
-        total, terms = jax.vmap(one)(batch["srgb"], keys)
+        total, terms = each_loss(one, params["photofinish"], batch["srgb"], keys)
         return total.mean(), jax.tree.map(jnp.mean, terms)
 
     def loader(batch, seed, shard):

@@ -18,6 +18,7 @@ from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights, job_losses
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
+from modisp_jax.fit.samples import each_loss
 from modisp_jax.fit.start import score, shift_start, with_rgb_lut
 from modisp_jax.fit.state import load_state, save_state
 from modisp_jax.fit.unpaired import PLAIN, UnpairedConfig, learn_functions, pairs_of_photos, reduce_photos, untaught
@@ -342,11 +343,11 @@ def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None
         terms = photofinish_losses(look, finished, target, weights=config.losses)
         terms |= job_losses(look, finished, linear, target, weights=config.jobs)
         tables = [table for table in (look.chroma_lut, look.rgb_lut) if table is not None]
-        return sum(terms.values()) + config.curvature * sum(map(curvature, tables))
+        return sum(terms.values()) + config.curvature * sum(map(curvature, tables)), None
 
     def loss(params):
         keys = jax.random.split(key, len(pairs[0]))
-        losses = jax.vmap(functools.partial(one, params[PHOTOFINISH]))(*pairs, keys)
+        losses, _ = each_loss(one, params[PHOTOFINISH], *pairs, keys)
         mean, _ = filtered_mean(losses[:count], losses[count:], config.unpaired.beta)
         leaves = zip(jax.tree.leaves(params[PHOTOFINISH]), jax.tree.leaves(anchor), strict=True)
         distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)

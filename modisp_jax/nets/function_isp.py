@@ -20,7 +20,7 @@ import numpy as np
 
 from modisp_jax.color import SRGB_TO_XYZ
 from modisp_jax.config import FunctionISPConfig
-from modisp_jax.nets.layers import INIT_KEY, PRECISION, Linear, zeros
+from modisp_jax.nets.layers import INIT_KEY, PRECISION, Linear, pad_zero, zeros
 
 WIDTHS = (16, 32, 64, 128, 128)
 """Channels of the convolutions; each halves the image's sides."""
@@ -104,7 +104,7 @@ class HalvingConv(nn.Module):
     def __call__(self, x):
         h, w, c = x.shape
         kernel = self.param("kernel", zeros, (3, 3, c, self.features))
-        padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+        padded = pad_zero(x, 1)
         # One product of the nine taps side by side: XLA's CPU convolution has a slow gradient with strides.
         taps = [padded[i : i + h : 2, j : j + w : 2] for i in range(3) for j in range(3)]
         product = jnp.matmul(jnp.concatenate(taps, -1), kernel.reshape(9 * c, self.features), precision=PRECISION)

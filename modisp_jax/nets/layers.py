@@ -4,6 +4,8 @@ A layer computes in the dtype of its kernel: float32, or bfloat16 where training
 Linen's initialisers are all zero here: only the shapes count, ``params.init_params`` fills them.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,8 @@ from modisp_jax.resample import mean_pool, pad_edge, pad_reflect, resize_bilinea
 PRECISION = jax.lax.Precision.HIGHEST
 """Products in full float32; on TPU and recent GPUs the default rounds them to 8 or 10 bits."""
 
+STRIPS = 8
+"""Into which an image is cut for the gradient of a depthwise kernel."""
 
 INIT_KEY = np.zeros(2, np.uint32)
 """What linen wants for ``init``; nothing draws from it."""
@@ -35,6 +39,11 @@ def at_least_float32(x):
 def pool_to(x, size):
     """Mean-pools a square image [n, n, C] to [size, size, C]; ``size`` divides n."""
     return mean_pool(x, x.shape[0] // size)
+
+
+def pad_zero(x, radius):
+    """Pads an image [H, W, C] by ``radius`` pixels of zeros a side."""
+    return jnp.pad(x, ((radius, radius), (radius, radius), (0, 0)))
 
 
 def resize_to(x, size):
@@ -109,7 +118,7 @@ def _kernel_gradient_by_taps(x, dy, kernel):
     """
     size, _, c, d = kernel.shape
     radius = size // 2
-    padded = jnp.pad(x, ((radius, radius), (radius, radius), (0, 0)))
+    padded = pad_zero(x, radius)
     width = padded.shape[1]
     rows = jnp.pad(padded.reshape(-1, c), ((0, 2 * radius * (width + 1)), (0, 0)))
     dy = jnp.pad(dy, ((0, 2 * radius), (0, 2 * radius), (0, 0))).reshape(-1, d)
@@ -119,11 +128,7 @@ def _kernel_gradient_by_taps(x, dy, kernel):
 
 
 class DepthwiseConv(nn.Module):
-    """Depthwise convolution with bias: ``y[p, c] = sum_o k[o, c] x[p + dilation o, c] + b[c]``.
-
-    Written as shifted multiply-adds, which XLA fuses into one pass over the image; its grouped convolution on the
-    CPU is many times slower for the few channels used here.
-    """
+    """Depthwise convolution with bias: ``y[p, c] = sum_o k[o, c] x[p + dilation o, c] + b[c]``."""
 
     size: int = 3
     dilation: int = 1
@@ -131,20 +136,54 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        h, w, c = x.shape
+        c = x.shape[-1]
         kernel = self.param("kernel", zeros, (self.size, self.size, c))
         x = x.astype(kernel.dtype)
         radius = self.size // 2 * self.dilation
-        if self.zero_pad:
-            padded = jnp.pad(x, ((radius, radius), (radius, radius), (0, 0)))
-        else:
-            padded = pad_reflect(x, radius)
-        y = self.param("bias", zeros, (c,))
-        for i in range(self.size):
-            for j in range(self.size):
-                top, left = i * self.dilation, j * self.dilation
-                y = y + kernel[i, j] * padded[top : top + h, left : left + w]
-        return y
+        padded = pad_zero(x, radius) if self.zero_pad else pad_reflect(x, radius)
+        return correlate_channels(padded, kernel, self.dilation) + self.param("bias", zeros, (c,))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def correlate_channels(x, kernel, dilation):
+    """Correlates each channel of [H, W, C] with its own kernel, [k, k, C], where that lies within the image.
+
+    Written as shifted multiply-adds, which XLA fuses into one pass over the image; its grouped convolution on the
+    CPU is many times slower for the few channels used here.
+    """
+    h, w = (side - dilation * (len(kernel) - 1) for side in x.shape[:2])
+    return sum(kernel[i, j] * part for (i, j), part in _shifted(x, len(kernel), dilation, h, w))
+
+
+def _correlate_channels_forward(x, kernel, dilation):
+    return correlate_channels(x, kernel, dilation), (x, kernel)
+
+
+def _correlate_channels_backward(dilation, residuals, dy):
+    """By the image again multiply-adds, in place of a sum of padded images; by the kernel in two steps.
+
+    XLA's reduction to a few numbers a channel is slow. So strips of rows are added up first, which it does many numbers
+    at a time, and only their sum is reduced.
+    """
+    x, kernel = residuals
+    h, w, _ = dy.shape
+    turned = correlate_channels(pad_zero(dy, dilation * (len(kernel) - 1)), kernel[::-1, ::-1], dilation)
+    # Rows of zeros make the strips equally high; what the image has there does not count.
+    more = -h % STRIPS
+    dy = at_least_float32(jnp.pad(dy, ((0, more), (0, 0), (0, 0)))).reshape(STRIPS, -1, w, dy.shape[-1])
+    x = at_least_float32(jnp.pad(x, ((0, more), (0, 0), (0, 0))))
+    parts = [part.reshape(dy.shape) for _, part in _shifted(x, len(kernel), dilation, h + more, w)]
+    strips = jnp.stack([sum(part[s] * dy[s] for s in range(STRIPS)) for part in parts])
+    return turned, strips.sum(axis=(1, 2)).reshape(kernel.shape).astype(kernel.dtype)
+
+
+correlate_channels.defvjp(_correlate_channels_forward, _correlate_channels_backward)
+
+
+def _shifted(x, size, dilation, h, w):
+    """((i, j), the part [h, w, C] of x that a kernel's element meets) for each of its elements."""
+    places = [(i, j) for i in range(size) for j in range(size)]
+    return [((i, j), x[i * dilation : i * dilation + h, j * dilation : j * dilation + w]) for i, j in places]
 
 
 class LayerNorm(nn.Module):

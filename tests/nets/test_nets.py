@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,23 +76,39 @@ def test_nafnet_gradient_is_finite_on_flat_images():
         assert np.isfinite(gradient(jnp.full((16, 16, 3), value))).all()
 
 
-def test_depthwise_convolution_is_a_grouped_convolution():
-    image = photo(12, 15)
-    for size, dilation in ((3, 1), (3, 2), (5, 1)):
-        net = DepthwiseConv(size, dilation=dilation, zero_pad=True)
-        kernel = jax.random.normal(KEY, (size, size, 3))
-        params = {"params": {"kernel": kernel, "bias": jnp.zeros(3)}}
-        expected = jax.lax.conv_general_dilated(
-            image[None],
-            kernel[:, :, None, :],
-            (1, 1),
-            "SAME",
-            rhs_dilation=(dilation, dilation),
-            feature_group_count=3,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision="highest",
-        )[0]
-        np.testing.assert_allclose(net.apply(params, image), expected, atol=1e-6)
+def grouped(x, kernel, dilation):
+    """XLA's own depthwise convolution of [H, W, C], zeros beyond the border."""
+    return jax.lax.conv_general_dilated(
+        x[None],
+        kernel[:, :, None, :],
+        (1, 1),
+        "SAME",
+        rhs_dilation=(dilation, dilation),
+        feature_group_count=x.shape[-1],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
+    )[0]
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 1)])
+def test_depthwise_convolution_is_a_grouped_convolution(size, dilation):
+    """With its gradients, at heights that strips of rows divide, and at others."""
+    net = DepthwiseConv(size, dilation=dilation, zero_pad=True)
+    kernel = jax.random.normal(KEY, (size, size, 3))
+    for height in (5, 12, 16):
+        images = jnp.stack([photo(height, 15, seed) for seed in range(2)])
+
+        def total(run, images, kernel):
+            return jnp.sum(jnp.sin(jax.vmap(run, (0, None))(images, kernel)))
+
+        ours = lambda x, k: net.apply({"params": {"kernel": k, "bias": jnp.zeros(3)}}, x)  # noqa: E731
+        theirs = functools.partial(grouped, dilation=dilation)
+        np.testing.assert_allclose(ours(images[0], kernel), theirs(images[0], kernel), atol=1e-6)
+        found, expected = (
+            jax.jit(jax.grad(functools.partial(total, run), argnums=(0, 1)))(images, kernel) for run in (ours, theirs)
+        )
+        for x, y in zip(found, expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
 
 
 def test_group_norm_normalises_each_group_even_far_from_zero():

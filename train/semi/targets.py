@@ -11,6 +11,7 @@ from modisp_jax.dynamicisp import render_functions
 from modisp_jax.dynamicisp.isp import render_both
 from modisp_jax.dynamicisp.losses import pyramid_l1
 from modisp_jax.fit.jobs import JobWeights, job_losses
+from modisp_jax.fit.samples import at_once, each_loss
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, perceptual, photofinish_losses
 from modisp_jax.nets import lut3d
@@ -40,6 +41,8 @@ class Target(NamedTuple):
     """(params, input [H, W, 3], experiment) -> sRGB [H, W, 3]."""
     loss: Callable
     """(params, input, target, experiment, vgg) -> scalar: what the filter compares and training makes smaller."""
+    in_turn: bool = False
+    """Whether its networks are so large that a batch is faster sample by sample (``modisp_jax.fit.samples``)."""
 
 
 def picture_loss(found, target, experiment, vgg=None):
@@ -103,6 +106,7 @@ TARGETS = {
         lambda key, experiment: _untrained(key, "photofinish", PhotofinishConfig(grid_input=128)),
         _finish,
         _finish_loss,
+        in_turn=True,
     ),
     "lut3d": Target("lut3d", lambda key, experiment: _untrained(key, "lut3d", True), _lut, _plain(_lut)),
     "nafnet": Target("enhance", lambda key, experiment: _untrained(key, "enhance", NAFNET), _restore, _plain(_restore)),
@@ -113,3 +117,10 @@ TARGETS = {
 def run_batch(target, params, images, experiment):
     """A target on images [n, H, W, 3], one after the other."""
     return jax.lax.map(lambda image: TARGETS[target].run(params, image, experiment), images)
+
+
+def losses(target, params, images, wanted, experiment, vgg=None):
+    """A target's losses [n] on pairs, [n, H, W, 3] each."""
+    one = lambda params, x, y: (target.loss(params, x, y, experiment, vgg), None)  # noqa: E731
+    each = each_loss if target.in_turn else at_once
+    return each(one, params, images, wanted)[0]

@@ -29,7 +29,7 @@ from train.optim import OptimizerConfig
 from train.photofinish import simulate
 from train.provenance import provenance
 from train.semi.sources import SHOTS, RandomPart, controlled, folders, mixed_loader
-from train.semi.targets import TARGETS, run_batch
+from train.semi.targets import TARGETS, losses, run_batch
 
 REMEMBERED_AT_ONCE = 100
 
@@ -139,10 +139,7 @@ def task(experiment):
     def loss(params, context, batch, keys, progress):
         del progress
 
-        def each(images, wanted):
-            one = lambda x, y: target.loss(params[target.entry], x, y, experiment, context["vgg"])  # noqa: E731
-            return jax.vmap(one)(images, wanted)
-
+        each = lambda x, y: losses(target, params[target.entry], x, y, experiment, context["vgg"])  # noqa: E731
         found = each(batch["input"], batch["target"])
         if not experiment.pseudo:
             return found.mean(), {"real": found.mean()}
