@@ -11,6 +11,7 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax import losses
+from modisp_jax.fit.samples import each_loss
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.nets.vgg import layer_names
@@ -277,12 +278,12 @@ def test_five_training_steps(vectors, shared):
 
     def losses_of(params, linear, target):
         look, finished = finish_by_networks(params, linear, Edits(), mj.RenderConfig())
-        return photofinish_losses(look, finished, target)
+        terms = photofinish_losses(look, finished, target)
+        return sum(terms.values()), terms
 
     def total(params, linear, target):
-        terms = jax.vmap(losses_of, in_axes=(None, 0, 0))(params, linear, target)
-        terms = jax.tree.map(jnp.mean, terms)
-        return sum(terms.values()), terms
+        found, terms = each_loss(losses_of, params, linear, target)
+        return found.mean(), jax.tree.map(jnp.mean, terms)
 
     @steps_jit
     def step(params, state, linear, target):
