@@ -30,6 +30,9 @@ from train.semi.task import SemiExperiment, task
 
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 BATCH, PSEUDO, BETA = 12, 8, 3.0
+SMALLER = {"photofinish": (6, 4)}
+"""Other batches than those: with its large networks, more steps of fewer samples are worth more."""
+
 SIZE, CROP = (48, 64), (40, 52)
 FIRST, ALONE, SEMI = "first phase", "pairs alone", "SemiISP"
 PLAIN = {"pseudo": 0, "teacher": None}
@@ -51,7 +54,7 @@ STEPS = {
     "function_isp": (1500, 1500, 750),
     "lut3d": (1500, 1500, 750),
     "nafnet": (1000, 1000, 500),
-    "photofinish": (300, 200, 100),
+    "photofinish": (300, 1000, 200),
 }
 """Of the three phases."""
 
@@ -68,6 +71,7 @@ START = {"photofinish": shipped("style-natural")}
 def experiment_of(target, method, count, seed, folder, tuned=False):
     """The experiment of a phase: the first, the second by a method, or the third after it (``tuned``)."""
     first, second, third = STEPS[target]
+    batch, pseudo = SMALLER.get(target, (BATCH, PSEUDO))
     steps = first if method == FIRST else third if tuned else second
     base = SemiExperiment(
         name=f"{target}, {method}",
@@ -80,7 +84,7 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
         crop=CROP,
         beta=BETA,
         capacity=1000,
-        loop=LoopConfig(steps=steps, batch=BATCH, seed=seed, validate_every=steps, log_every=50),
+        loop=LoopConfig(steps=steps, batch=batch, seed=seed, validate_every=steps, log_every=50),
         optim=dataclasses.replace(
             SemiExperiment.optim, learning_rate=RATE[target] * (1 if method == FIRST else SLOWER)
         ),
@@ -89,7 +93,7 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
         return base
     before = run_folder(folder, target, method if tuned else FIRST, count, seed)
     teacher = run_folder(folder, "function_isp", FIRST, count, seed) / "best.safetensors"
-    changes = {"pseudo": PSEUDO, "teacher": teacher} | (PLAIN if tuned else METHODS[method])
+    changes = {"pseudo": pseudo, "teacher": teacher} | (PLAIN if tuned else METHODS[method])
     return dataclasses.replace(base, start=before / "best.safetensors", **changes)
 
 
