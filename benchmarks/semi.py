@@ -7,7 +7,7 @@
 The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
 pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
 trained on the pairs alone; it is the teacher of all. Then each target is trained in the paper's three phases: on the
-pairs alone, by one of the methods, and on the pairs alone again (fine-tuning, half as long). All have had the same
+pairs alone, by one of the methods, and on the pairs alone again (fine-tuning, half as long or less). All had the same
 steps of as many samples, of which the second phase differs. Figures are of the last step, not of the best validation,
 which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table is written
 from all results so far.
@@ -31,7 +31,7 @@ from train.semi.task import SemiExperiment, task
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 BATCH, PSEUDO, BETA = 12, 8, 3.0
 SMALLER = {"photofinish": (6, 4)}
-"""Other batches than those: with its large networks, more steps of fewer samples are worth more."""
+"""Other batches than those: a step of its large networks takes long, and photos need a thousand of them."""
 
 SIZE, CROP = (48, 64), (40, 52)
 FIRST, ALONE, SEMI = "first phase", "pairs alone", "SemiISP"
