@@ -9,7 +9,7 @@ from modisp_jax.kernels.dispatch import by_platform
 from modisp_jax.kernels.threads import cores
 
 
-def each_loss(one, params, *samples):
+def each_loss(one, params, *samples, filtered=None):
     """What ``one`` returns for each sample of a batch, stacked, as ``vmap(one, (None, 0, ...))`` has it.
 
     On CPUs one sample follows the other (one for every two cores, as many as divide the batch), and each has its
@@ -21,6 +21,9 @@ def each_loss(one, params, *samples):
         and only by ``params``.
       params: a pytree of floats; every sample's gradient is kept until the end, so it should be a small one.
       samples: pytrees of arrays [n, ...].
+      filtered: static (n_r, beta) where the batch's loss is ``dynamicisp.losses.filtered_mean`` of the first n_r
+        samples and the others. One core then spares itself the gradient of those that it leaves out: three quarters
+        of their time.
 
     Returns:
       (losses [n], the other [n, ...]).
@@ -28,7 +31,8 @@ def each_loss(one, params, *samples):
     samples = jax.lax.stop_gradient(samples)
     if jax.device_count() > 1:
         return at_once(one, params, *samples)
-    return by_platform(functools.partial(_in_turn, one), functools.partial(at_once, one), params, *samples)
+    in_turn = functools.partial(_in_turn, one, filtered)
+    return by_platform(in_turn, functools.partial(at_once, one), params, *samples)
 
 
 def at_once(one, params, *samples):
@@ -36,20 +40,24 @@ def at_once(one, params, *samples):
     return jax.vmap(functools.partial(one, params))(*samples)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _in_turn(one, params, *samples):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _in_turn(one, filtered, params, *samples):
+    del filtered
     return _map(lambda sample: one(params, *sample), samples)
 
 
-def _in_turn_forward(one, params, *samples):
+def _in_turn_forward(one, filtered, params, *samples):
     both = jax.value_and_grad(one, has_aux=True)
-    found, gradients = _map(lambda sample: both(params, *sample), samples)
+    if filtered is None or _together(samples) > 1:
+        found, gradients = _map(lambda sample: both(params, *sample), samples)
+    else:
+        found, gradients = _map_filtered(one, *filtered, params, samples)
     return found, (gradients, len(samples))
 
 
-def _in_turn_backward(one, residuals, cotangents):
+def _in_turn_backward(one, filtered, residuals, cotangents):
     """The samples' gradients [n, ...], weighted by what the batch's loss makes of each sample's."""
-    del one
+    del one, filtered
     gradients, count = residuals
     weights, _ = cotangents
 
@@ -65,9 +73,35 @@ def _in_turn_backward(one, residuals, cotangents):
 _in_turn.defvjp(_in_turn_forward, _in_turn_backward)
 
 
-def _map(function, samples):
-    """``jax.lax.map`` with as many samples at a time as the cores can share."""
+def _together(samples):
+    """How many samples the cores can share."""
     count = len(jax.tree.leaves(samples)[0])
     most = max(1, cores() // 2)
-    together = max(k for k in range(1, min(most, count) + 1) if count % k == 0)
+    return max(k for k in range(1, min(most, count) + 1) if count % k == 0)
+
+
+def _map(function, samples):
+    """``jax.lax.map`` with as many samples at a time as the cores can share."""
+    together = _together(samples)
     return jax.lax.map(function, samples, batch_size=together if together > 1 else None)
+
+
+def _map_filtered(one, real, beta, params, samples):
+    """``value_and_grad`` of each sample; zeros for the gradient of those that the filter leaves out."""
+    gradient_of = jax.grad(one, has_aux=True)
+
+    def step(total, item):
+        number, sample = item
+        loss, other = one(params, *sample)
+        is_real = number < real
+        # A hair more than the filter's limit, whose mean may be rounded otherwise.
+        kept = is_real | (loss <= 1.0001 * beta * jnp.maximum(total / real, 1e-30))
+        gradient = jax.lax.cond(
+            kept,
+            lambda: gradient_of(params, *sample)[0],
+            lambda: jax.tree.map(jnp.zeros_like, params),
+        )
+        return total + jnp.where(is_real, loss, 0.0), ((loss, other), gradient)
+
+    count = len(jax.tree.leaves(samples)[0])
+    return jax.lax.scan(step, jnp.zeros(()), (jnp.arange(count), samples))[1]

@@ -347,7 +347,8 @@ def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None
 
     def loss(params):
         keys = jax.random.split(key, len(pairs[0]))
-        losses, _ = each_loss(one, params[PHOTOFINISH], *pairs, keys)
+        filtered = (count, config.unpaired.beta) if teaching is not None else None
+        losses, _ = each_loss(one, params[PHOTOFINISH], *pairs, keys, filtered=filtered)
         mean, _ = filtered_mean(losses[:count], losses[count:], config.unpaired.beta)
         leaves = zip(jax.tree.leaves(params[PHOTOFINISH]), jax.tree.leaves(anchor), strict=True)
         distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)

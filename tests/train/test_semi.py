@@ -369,11 +369,15 @@ def test_ways_to_make_pairs_of_photos(steered, memory):
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize(("beta", "kept", "loss"), [(0.0, 0.0, 0.5), (1.0, 0.5, 0.4), (np.inf, 1.0, 0.8)])
-def test_pseudo_pairs_count_where_they_are_no_worse_than_real_ones(monkeypatch, network, tmp_path, beta, kept, loss):
+def test_pseudo_pairs_count_where_they_are_no_worse_than_real_ones(
+    monkeypatch, network, tmp_path, beta, kept, loss, in_turn
+):
     """The loss of a pair is how bright its target is: .5 and .5 of the real ones, .2 and 2 of those made."""
     save_params(tmp_path / "teacher.safetensors", {"function_isp": network})
-    stand_in = TARGETS["lut3d"]._replace(loss=lambda params, image, wanted, *_: wanted.mean() + 0 * params["tables"][0])
+    brightness = lambda params, image, wanted, *_: params["tables"][0] + wanted.mean()  # noqa: E731
+    stand_in = TARGETS["lut3d"]._replace(loss=brightness, in_turn=in_turn)
     monkeypatch.setitem(semi.TARGETS, "lut3d", stand_in)
     monkeypatch.setattr(semi, "fill_memory", lambda *_: {})
     options = {"target": "lut3d", "teacher": tmp_path / "teacher.safetensors", "pseudo": 2, "beta": beta}
@@ -391,11 +395,13 @@ def test_pseudo_pairs_count_where_they_are_no_worse_than_real_ones(monkeypatch, 
     flat = lambda *levels: jnp.stack([jnp.full((2, 2, 3), level) for level in levels])  # noqa: E731
     batch = {"input": flat(0.0, 0.0), "target": flat(0.5, 0.5), "photo": flat(0.2, 2.0)}
     params = {"lut3d": {"tables": jnp.zeros(1)}}
-    total, terms = made.loss(params, made.context, batch, jax.random.split(jax.random.key(0), 2), 0.0)
+    both = jax.value_and_grad(made.loss, has_aux=True)
+    (total, terms), gradient = both(params, made.context, batch, jax.random.split(jax.random.key(0), 2), 0.0)
     assert {name: float(value) for name, value in terms.items()} == pytest.approx(
         {"real": 0.5, "pseudo": 1.1, "kept": kept}
     )
     assert float(total) == pytest.approx(loss)
+    assert float(gradient["lut3d"]["tables"][0]) == pytest.approx(1)  # a mean of whatever is kept
     assert keys[0].shape == (2,)
 
 

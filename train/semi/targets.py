@@ -1,5 +1,6 @@
 """The ISPs that semi-supervised training can train: each a way to start, to run, and its own loss."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -119,8 +120,18 @@ def run_batch(target, params, images, experiment):
     return jax.lax.map(lambda image: TARGETS[target].run(params, image, experiment), images)
 
 
-def losses(target, params, images, wanted, experiment, vgg=None):
-    """A target's losses [n] on pairs, [n, H, W, 3] each."""
+def losses(target, params, images, wanted, experiment, vgg=None, filtered=None):
+    """A target's losses [n] on pairs, [n, H, W, 3] each; ``filtered`` as of :func:`each_loss`."""
     one = lambda params, x, y: (target.loss(params, x, y, experiment, vgg), None)  # noqa: E731
-    each = each_loss if target.in_turn else at_once
+    each = functools.partial(each_loss, filtered=filtered) if target.in_turn else at_once
     return each(one, params, images, wanted)[0]
+
+
+def losses_of_both(target, params, real, pseudo, experiment, vgg=None):
+    """A target's losses on real pairs and on pseudo-pairs, (images, wanted) each, for the experiment's filter."""
+    if not target.in_turn:
+        return tuple(losses(target, params, *pairs, experiment, vgg) for pairs in (real, pseudo))
+    count = len(real[0])
+    pairs = (jnp.concatenate(both) for both in zip(real, pseudo, strict=True))
+    found = losses(target, params, *pairs, experiment, vgg, filtered=(count, experiment.beta))
+    return found[:count], found[count:]

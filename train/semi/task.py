@@ -29,7 +29,7 @@ from train.optim import OptimizerConfig
 from train.photofinish import simulate
 from train.provenance import provenance
 from train.semi.sources import SHOTS, RandomPart, controlled, folders, mixed_loader
-from train.semi.targets import TARGETS, losses, run_batch
+from train.semi.targets import TARGETS, losses, losses_of_both, run_batch
 
 REMEMBERED_AT_ONCE = 100
 
@@ -138,14 +138,14 @@ def task(experiment):
 
     def loss(params, context, batch, keys, progress):
         del progress
-
-        each = lambda x, y: losses(target, params[target.entry], x, y, experiment, context["vgg"])  # noqa: E731
-        found = each(batch["input"], batch["target"])
+        pairs, weights = (batch["input"], batch["target"]), params[target.entry]
         if not experiment.pseudo:
-            return found.mean(), {"real": found.mean()}
+            found = losses(target, weights, *pairs, experiment, context["vgg"]).mean()
+            return found, {"real": found}
         # The loop's keys are of the real samples, of which there may be fewer.
         photo_keys = jax.random.split(keys[0], experiment.pseudo)
-        pseudo = each(*make(context, batch["photo"], photo_keys, experiment))
+        made = make(context, batch["photo"], photo_keys, experiment)
+        found, pseudo = losses_of_both(target, weights, pairs, made, experiment, context["vgg"])
         total, kept = filtered_mean(found, pseudo, experiment.beta)
         return total, {"real": found.mean(), "pseudo": pseudo.mean(), "kept": kept}
 
