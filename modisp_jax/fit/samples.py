@@ -22,7 +22,7 @@ def each_loss(one, params, *samples, filtered=None):
       params: a pytree of floats; every sample's gradient is kept until the end, so it should be a small one.
       samples: pytrees of arrays [n, ...].
       filtered: static (n_r, beta) where the batch's loss is ``dynamicisp.losses.filtered_mean`` of the first n_r
-        samples and the others. One core then spares itself the gradient of those that it leaves out: three quarters
+        samples and the others. Under four cores then compute no gradient of those that it leaves out: three quarters
         of their time.
 
     Returns:
