@@ -17,6 +17,7 @@ from modisp_jax.fit.deltas import changed_look, luma_depth, penalty, zero_deltas
 from modisp_jax.fit.look import FitLookConfig, adam, cosine
 from modisp_jax.look import finish_by_look, finish_by_networks
 from modisp_jax.nets.photofinish import GAIN_RANGE, GAMMA_RANGE, GRID_DEPTH
+from modisp_jax.numerics import clip
 from modisp_jax.params import photofinish_config
 from modisp_jax.stages.ltm import grid_name
 from modisp_jax.stages.rgb_lut import NEUTRAL as RGB_NEUTRAL
@@ -51,7 +52,7 @@ def shift_start(photofinish, linear, target, curvature):
     settings = dataclasses.replace(SETTINGS, curvature=curvature)
     chosen = jax.lax.map(functools.partial(_chosen, photofinish), linear)
     deltas = _common(chosen, linear, target, settings)
-    changed = jax.vmap(changed_look, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
+    changed = jax.vmap(_changed, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
     return bake(photofinish, chosen, changed)
 
 
@@ -71,7 +72,7 @@ def _common(looks, linear, target, settings):
 
     def loss(deltas):
         def one(look, linear, target, depth):
-            picture = finish_by_look(changed_look(look, deltas, depth), linear, Edits())[1].srgb
+            picture = finish_by_look(_changed(look, deltas, depth), linear, Edits())[1].srgb
             return 10 * jnp.log10(jnp.mean(jnp.square(picture - target)) + 1e-5)
 
         # 1e-5 of squared error are .43 dB at an error of 20 dB: the penalty in the units of this loss.
@@ -84,6 +85,14 @@ def _common(looks, linear, target, settings):
         return (jax.tree.map(lambda d, u: d - rate * u, deltas, updates), moments), None
 
     return jax.lax.scan(step, (deltas, adam(deltas).init(deltas)), jnp.arange(STEPS))[0][0]
+
+
+def _changed(look, deltas, depth):
+    """A look changed by deltas, its gain and gamma such that the networks can choose them."""
+    changed = changed_look(look, deltas, depth)
+    gain = clip(changed.gain, *_reach(*GAIN_RANGE))
+    inverse_gamma = 1 / clip(1 / changed.inverse_gamma, *_reach(*GAMMA_RANGE))
+    return dataclasses.replace(changed, gain=gain, inverse_gamma=inverse_gamma)
 
 
 def bake(photofinish, chosen, changed):
@@ -136,10 +145,16 @@ def _logit(low, high):
     """The inverse of ``low + (high - low) sigmoid(x)``, kept off the bounds."""
 
     def inverse(y):
-        s = jnp.clip((y - low) / (high - low), MARGIN, 1 - MARGIN)
+        s = (jnp.clip(y, *_reach(low, high)) - low) / (high - low)
         return jnp.log(s) - jnp.log1p(-s)
 
     return inverse
+
+
+def _reach(low, high):
+    """The part of a bounded coefficient's range that is used."""
+    margin = MARGIN * (high - low)
+    return low + margin, high - margin
 
 
 def score(photofinish, linear, target):

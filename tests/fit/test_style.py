@@ -96,6 +96,14 @@ def test_the_closed_form_fits_photos_that_it_has_not_seen(params, monkeypatch):
         np.testing.assert_allclose(leaf, flatten(began)[name], atol=2e-2, err_msg=name)
 
 
+def test_the_closed_form_keeps_to_what_the_networks_can_choose(params, monkeypatch):
+    """A dark target draws the gamma under 1.2, the network's least: there the curve has to do the rest."""
+    monkeypatch.setattr(start, "_common", COMMON)
+    config = dataclasses.replace(CONFIG, shift_start=True, curvature=1.0)
+    fitted = fit(params, [(scene, scene**3) for scene in SCENES], steps=0, config=config)
+    assert fitted.score > 50
+
+
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path):
     losses = []
