@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import machine, run_times, summary, write_results, write_table
-from benchmarks.semi import CROP, PSEUDO, TARGETS
+from benchmarks.semi import CROP, RECIPES
 from modisp_jax.bench import parse_size
 from modisp_jax.config import FunctionISPConfig
 from modisp_jax.dynamicisp import empty_memory, remember_used
@@ -54,9 +54,9 @@ def times_of(name, make, experiment, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--targets", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
     parser.add_argument("--size", type=parse_size, default=CROP, help="height x width of a picture")
-    parser.add_argument("--photos", type=int, default=PSEUDO)
+    parser.add_argument("--photos", type=int, default=RECIPES["function_isp"].pseudo)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--write", action="store_true", help="write results and the table of the page")
     options = parser.parse_args()

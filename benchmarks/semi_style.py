@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import machine, read_results, write_results
-from benchmarks.semi import BATCH, CROP, SIZE
+from benchmarks.semi import CROP, RECIPES, SIZE
 from modisp_jax import compile_cache, fit_style, load_params
 from modisp_jax.fit import FitStyleConfig
 from modisp_jax.fit.optim import OptimizerConfig
@@ -28,7 +28,7 @@ CONFIG = FitStyleConfig(
     size=SIZE,
     patience=100,
     optim=OptimizerConfig(learning_rate=6e-4, clip_norm=1.0, warmup=10, ema=0.95),
-    unpaired=UnpairedConfig(steps=1000, batch=BATCH),
+    unpaired=UnpairedConfig(steps=1000, batch=RECIPES["function_isp"].batch),
 )
 
 
