@@ -6,11 +6,11 @@
 
 The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
 pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
-trained on the pairs alone; it is the teacher of all. Then each target is trained in the paper's three phases: on the
-pairs alone, by one of the methods, and on the pairs alone again (fine-tuning, half as long or less). All had the same
-steps of as many samples, of which the second phase differs. Figures are of the last step, not of the best validation,
-which would choose by what is measured. Runs are kept in ``--folder`` and go on where they were; the table is written
-from all results so far.
+trained on the pairs alone; it is the teacher (photofinishing's goes through all three phases first). Then each target
+is trained in the paper's three phases: on the pairs alone, by one of the methods, and on the pairs alone again
+(fine-tuning, half as long or less). All had the same steps of as many samples, of which the second phase differs.
+Figures are of the last step, not of the best validation, which would choose by what is measured. Runs are kept in
+``--folder`` and go on where they were; the table is written from all results so far.
 """
 
 import argparse
@@ -97,9 +97,9 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
         loop=LoopConfig(steps=steps, batch=recipe.batch, seed=seed, validate_every=steps, log_every=50),
         optim=dataclasses.replace(SemiExperiment.optim, learning_rate=recipe.rate * (1 if method == FIRST else SLOWER)),
     )
-    if method == FIRST and recipe.start is None:
-        return base
     if method == FIRST:
+        if recipe.start is None:
+            return base
         path = run_folder(folder, target, "start", count, seed).with_suffix(".safetensors")
         return dataclasses.replace(base, start=in_common(base, recipe.start, path))
     before = run_folder(folder, target, method if tuned else FIRST, count, seed)

@@ -23,10 +23,15 @@ def filtered_mean(real, pseudo, beta):
     Returns:
       (loss [], share of the pseudo samples that were kept []).
     """
-    limit = jax.lax.stop_gradient(beta * jnp.maximum(real.mean(), 1e-30))  # infinity times 0 is no number
+    limit = jax.lax.stop_gradient(filter_limit(real.mean(), beta))
     kept = jax.lax.stop_gradient(pseudo <= limit).astype(real.dtype)
     total = real.sum() + jnp.where(kept > 0, pseudo, 0.0).sum()
     return total / (len(real) + kept.sum()), kept.mean() if len(pseudo) else jnp.zeros(())
+
+
+def filter_limit(real_mean, beta):
+    """The largest loss of a pseudo sample that :func:`filtered_mean` keeps: ``beta L_r``, equation 12."""
+    return beta * jnp.maximum(real_mean, 1e-30)  # infinity times 0 is no number
 
 
 def pyramid_l1(found, target):

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from modisp_jax.dynamicisp.losses import filter_limit
 from modisp_jax.kernels.dispatch import by_platform
 from modisp_jax.kernels.threads import cores
 
@@ -95,7 +96,7 @@ def _map_filtered(one, real, beta, params, samples):
         loss, other = one(params, *sample)
         is_real = number < real
         # A hair more than the filter's limit, whose mean may be rounded otherwise.
-        kept = is_real | (loss <= 1.0001 * beta * jnp.maximum(total / real, 1e-30))
+        kept = is_real | (loss <= 1.0001 * filter_limit(total / real, beta))
         gradient = jax.lax.cond(
             kept,
             lambda: gradient_of(params, *sample)[0],
