@@ -569,6 +569,19 @@ class TestByKeyboard:
         page.keyboard.press("Escape")
         assert page.evaluate("document.activeElement.dataset.name") == "contrast"  # where one was before
 
+    def test_a_key_right_after_a_dialog_closed(self, page):
+        """Its field still has the focus then, until the next frame: nobody types into what is not seen."""
+        page.locator("body").press("Control+e")
+        opened = page.evaluate("""() => {
+          const field = document.querySelector("#export select");
+          field.focus();
+          document.querySelector("#export").close();
+          field.dispatchEvent(new KeyboardEvent("keydown", {key: "?", bubbles: true}));
+          return [...document.querySelectorAll("dialog[open]")].map((dialog) => dialog.id);
+        }""")
+        assert opened == ["help"]
+        page.keyboard.press("Escape")
+
     def test_tab_goes_from_left_to_right_and_down(self, page):
         """In the order of the page: the bar, the picture, the panel, the strip; no place is reached twice."""
         page.locator("[data-name=open]").focus()

@@ -9,7 +9,8 @@ export function nameOf(event) {
   return `${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${event.altKey ? "Alt+" : ""}${shift ? "Shift+" : ""}${key}`;
 }
 
-const typing = (node) => node.matches?.("input[type=text], textarea, select");
+// A field of a dialog that was just closed has the focus until the next frame.
+const typing = (node) => node.matches?.("input[type=text], textarea, select") && node.checkVisibility();
 
 /** `table`: [{keys: [...], words, group, act, up?}]. */
 export function startKeys(table, dialog) {
