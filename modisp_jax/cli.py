@@ -218,8 +218,8 @@ def fit(
         folder: Raw photos, and the finished pictures unless --targets says where they are.
         output: Style file to write, NAME.safetensors.
         targets: Folder of the finished pictures.
-        unpaired: Folder of ordinary photos of any look, of which further pairs are made; docs/semi.md has what is known
-            of its worth.
+        unpaired: Folder of ordinary photos of any look, of which further pairs are made: they make the start better in
+            the mean, most with few pairs (docs/semi.md).
         style: Style to start from: its networks are fitted, its enhancement is taken over.
         stages: What to train: photofinish (all), or some of gain, gtm, ltm, rgb_lut, chroma, gamma.
         rgb_lut: Add the colour LUT where the style has none.

@@ -21,7 +21,15 @@ from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.samples import each_loss
 from modisp_jax.fit.start import score, shift_start, with_rgb_lut
 from modisp_jax.fit.state import load_state, save_state
-from modisp_jax.fit.unpaired import PLAIN, UnpairedConfig, learn_functions, pairs_of_photos, reduce_photos, untaught
+from modisp_jax.fit.unpaired import (
+    PLAIN,
+    UnpairedConfig,
+    learn_functions,
+    pairs_for_start,
+    pairs_of_photos,
+    reduce_photos,
+    untaught,
+)
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
 from modisp_jax.params import check_params
@@ -115,7 +123,8 @@ def fit_style(
       pairs: list of (source, target): source a :class:`modisp_jax.Raw` or linear sRGB [H, W, 3] in [0, 1], target sRGB
         [H', W', 3] in [0, 1] of the same scene, orientation and aspect ratio. Every pair may have a size of its own.
       unpaired: list of ordinary photos, sRGB [H, W, 3] in [0, 1], of any look: a function ISP learned from the pairs
-        makes further pairs of them (``modisp_jax.fit.unpaired``). docs/semi.md has what is known of their worth.
+        makes further pairs of them (``modisp_jax.fit.unpaired``), for the closed form too. Better in the mean, most
+        with few pairs: docs/semi.md.
       stages: what to train: ``"photofinish"`` for all of it, names of its stages (gain, gtm, ltm, rgb_lut, chroma,
         gamma), or (regex, factor on the learning rate) pairs as for ``modisp_jax.fit.optim.factors``.
       rgb_lut: add the colour LUT to a style that has none; lifted blacks and tints by luma need it.
@@ -129,7 +138,7 @@ def fit_style(
       progress: called with a dict at each step (``step``, ``steps``, ``loss``; while the function ISP is learned
         ``functions`` in place of ``step``) and validation (the history's entry);
         what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on. Of the function ISP,
-        which is learned in a minute, nothing is saved before it is done.
+        which is learned in a minute or two, nothing is saved before it is done.
 
     Returns:
       A :class:`FittedStyle`.
@@ -159,9 +168,10 @@ def fit_style(
     identity = _identity(start, (linear, target, photos), rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
     teach = None
-    if photos is not None and steps:
+    if photos is not None and (steps or config.shift_start):
         teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
-    state, history = _begin(came, start, (linear, target), judge, transform, config, path, identity, teach)
+    seen = linear, target, photos
+    state, history = _begin(came, start, seen, judge, transform, seed, config, path, identity, teach)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
@@ -228,8 +238,11 @@ def _identity(start, images, rules, steps, validation, seed, config):
     return digest.hexdigest()
 
 
-def _begin(came, start, pairs, judge, transform, config, path, identity, teach):
-    """The state before the first step, or the one that ``path`` holds; and the history until then."""
+def _begin(came, start, seen, judge, transform, seed, config, path, identity, teach):
+    """The state before the first step, or the one that ``path`` holds; and the history until then.
+
+    ``seen`` are all pairs, and photos or None; ``teach()`` is what is learned for these, None where asked to stop.
+    """
     state = {"step": np.int64(0), "params": start, "ema": start, "best": start, "anchor": start}
     state["optimizer"] = jax.jit(transform.init)({PHOTOFINISH: start})
     state |= {"losses": np.zeros(2), "since": np.int64(0), "validated": np.int64(0)}
@@ -238,14 +251,21 @@ def _begin(came, start, pairs, judge, transform, config, path, identity, teach):
     if path is not None and path.is_file():
         return load_state(path, state, identity)
     history = [_entry("start", came, judge, [], None)]
+    if teach is not None:
+        state["teaching"] = teach()
+        if state["teaching"] is None:
+            return state, history
+    *pairs, photos = seen
     if config.shift_start:
+        if teach is not None:
+            made = pairs_for_start(state["teaching"], photos, seed, config.unpaired)
+            pairs = [np.concatenate(both) for both in zip(pairs, made, strict=True)]
         shifted = shift_start(start, *pairs, config.curvature)
         history.append(_entry("shifted", shifted, judge, history, None))
         chosen = shifted if history[-1]["best"] else start
     else:
         chosen = start
-    state |= {name: chosen for name in ("params", "ema", "best", "anchor")}
-    return state | ({} if teach is None else {"teaching": teach()}), history
+    return state | {name: chosen for name in ("params", "ema", "best", "anchor")}, history
 
 
 def _entry(step, photofinish, judge, history, loss):

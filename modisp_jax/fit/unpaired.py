@@ -40,9 +40,9 @@ class UnpairedConfig:
     """A photo's pair is left out of a step where its loss is more than this times the mean loss of the real pairs."""
     isp: FunctionISPConfig = FunctionISPConfig(resize=64)
     """Of the function ISP."""
-    steps: int = 600
+    steps: int = 1000
     """For which it is trained first."""
-    batch: int = 8
+    batch: int = 12
     """Pairs in each of them."""
     optim: OptimizerConfig = OptimizerConfig(
         learning_rate=3e-3, final_fraction=1e-3, warmup=20, clip_norm=1.0, weight_decay=0.01, ema=0.99
@@ -50,9 +50,11 @@ class UnpairedConfig:
     """Its optimiser."""
     remembered: int = 500
     """Sets of parameters that it has used from which those of a photo's raw are drawn."""
+    start: int = 90
+    """Pairs made of photos that the start in closed form is fitted to, beside the real ones."""
 
     def __post_init__(self):
-        for name in ("photos", "steps", "batch", "remembered"):
+        for name in ("photos", "steps", "batch", "remembered", "start"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if not self.beta > 0:
@@ -140,6 +142,21 @@ def _views(key, pairs, count, augmentation):
     places = jax.random.randint(place_key, (count,), 0, len(pairs[0]))
     vary_one = lambda key, x, y: vary(key, x, y, augmentation)  # noqa: E731
     return jax.vmap(vary_one)(jax.random.split(view_key, count), *(x[places] for x in pairs))
+
+
+def pairs_for_start(teaching, photos, seed, config=UnpairedConfig()):
+    """``config.start`` pairs made of photos [p, h, w, 3], each as often as any other: (linear, sRGB), on the host.
+
+    None is left out: the start makes the mean of their errors' logarithms smaller, to which a bad pair is one of many.
+    """
+    places = np.resize(np.random.default_rng([seed, 3]).permutation(len(photos)), config.start)
+    made = _made_for_start(teaching, jnp.asarray(photos[places]), jax.random.key(seed), config)
+    return jax.device_get(made)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _made_for_start(teaching, photos, key, config):
+    return pairs_of_photos(teaching, photos, key, config)
 
 
 def pairs_of_photos(teaching, photos, key, config=UnpairedConfig()):

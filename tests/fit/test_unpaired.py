@@ -19,7 +19,15 @@ from modisp_jax.dynamicisp.parameters import base_parameters
 from modisp_jax.fit import FitStyleConfig, style, unpaired
 from modisp_jax.fit.optim import OptimizerConfig
 from modisp_jax.fit.pairs import Augmentation
-from modisp_jax.fit.unpaired import PLAIN, UnpairedConfig, learn_functions, pairs_of_photos, reduce_photos, untaught
+from modisp_jax.fit.unpaired import (
+    PLAIN,
+    UnpairedConfig,
+    learn_functions,
+    pairs_for_start,
+    pairs_of_photos,
+    reduce_photos,
+    untaught,
+)
 from tests.samples import photo
 
 SIZE = (24, 32)
@@ -30,6 +38,7 @@ UNPAIRED = UnpairedConfig(
     steps=24,
     batch=4,
     remembered=60,
+    start=7,
     optim=OptimizerConfig(learning_rate=5e-3, clip_norm=1.0, ema=0.8),
 )
 CONFIG = FitStyleConfig(size=SIZE, batch=2, validate_every=2, shift_start=False, unpaired=UNPAIRED)
@@ -104,6 +113,19 @@ def test_photos_become_pairs_in_the_wanted_look(learned):
     assert np.abs(other - linear).max() > 1e-3
 
 
+def test_the_start_has_every_photo_as_often_as_any_other(learned, monkeypatch):
+    teaching, photos = learned[0], np.stack(PHOTOS)
+    linear, target = pairs_for_start(teaching, photos, 0, UNPAIRED)
+    assert linear.shape == target.shape == (7, *SIZE, 3)
+    same(pairs_for_start(teaching, photos, 0, UNPAIRED), (linear, target))
+    assert np.abs(pairs_for_start(teaching, photos, 1, UNPAIRED)[0] - linear).max() > 1e-3
+
+    monkeypatch.setattr(unpaired, "_made_for_start", lambda teaching, photos, key, config: (photos, photos))
+    given, _ = pairs_for_start(teaching, photos, 0, UNPAIRED)
+    times = [sum(np.array_equal(one, photo) for one in given) for photo in photos]
+    assert sorted(times) == [2, 2, 3]
+
+
 def test_a_loss_that_is_not_finite_is_an_error(monkeypatch):
     monkeypatch.setattr(unpaired, "_step", lambda state, *_: (state, jnp.float32(jnp.nan)))
     with pytest.raises(ValueError, match=r"the function ISP's loss is not finite \(nan\)"):
@@ -139,7 +161,10 @@ def test_photos_that_are_none_are_named(photos, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        *(({name: 0}, f"{name}: expected at least 1, got 0") for name in ("photos", "steps", "batch", "remembered")),
+        *(
+            ({name: 0}, f"{name}: expected at least 1, got 0")
+            for name in ("photos", "steps", "batch", "remembered", "start")
+        ),
         ({"beta": 0.0}, "beta: expected a number over 0, got 0"),
         ({"beta": float("nan")}, "beta: expected a number over 0, got nan"),
     ],
@@ -221,13 +246,36 @@ def test_a_fit_that_was_stopped_ends_with_the_same_bits(tmp_path):
 
 
 @pytest.mark.usefixtures("factor")
-def test_stopped_before_the_first_step_the_start_in_closed_form_is_kept(monkeypatch):
-    """What the score says is of the parameters that come with it."""
-    monkeypatch.setattr(style, "shift_start", lambda start, *_: jax.tree.map(lambda p: p + 0.5, start))
+def test_stopped_while_functions_are_learned_all_is_as_it_came(monkeypatch):
+    monkeypatch.setattr(style, "shift_start", None)
     stopped = fit(config=dataclasses.replace(CONFIG, shift_start=True), progress=lambda record: "functions" in record)
     assert not stopped.done
-    assert [entry["step"] for entry in stopped.history] == ["start", "shifted"]
-    assert stopped.score == float(stopped.params["photofinish"]["gain"]["head"]["bias"][0]) == 0.5
+    assert [entry["step"] for entry in stopped.history] == ["start"]
+    assert stopped.score == 0.0
+    same(stopped.params, PARAMS)
+
+
+@pytest.mark.usefixtures("factor")
+@pytest.mark.parametrize("steps", [0, 2])
+def test_the_start_in_closed_form_sees_pairs_of_photos(monkeypatch, steps):
+    """Beside all real ones, and without a step too; what the score says is of the parameters that come with it."""
+    seen = []
+
+    def shift_start(start, linear, target, curvature):
+        seen.append((linear, target))
+        return jax.tree.map(lambda p: p + 0.5, start)
+
+    monkeypatch.setattr(style, "shift_start", shift_start)
+    made = np.full((7, *SIZE, 3), 0.25, np.float32), np.full((7, *SIZE, 3), 0.5, np.float32)
+    monkeypatch.setattr(style, "pairs_for_start", lambda *_: made)
+    fitted = fit(steps=steps, config=dataclasses.replace(CONFIG, shift_start=True))
+    assert fitted.done
+    assert [entry["step"] for entry in fitted.history][:2] == ["start", "shifted"]
+    assert fitted.history[1]["score"] == 0.5
+    assert fitted.score == pytest.approx(float(fitted.params["photofinish"]["gain"]["head"]["bias"][0]))
+    ((linear, target),) = seen
+    same((linear[:5], target[:5]), tuple(np.stack(images) for images in zip(*PAIRS, strict=True)))
+    same((linear[5:], target[5:]), made)
 
 
 @pytest.mark.usefixtures("factor")
@@ -265,7 +313,7 @@ def test_pairs_of_photos_count_where_they_are_no_worse(monkeypatch):
 
 
 @pytest.mark.usefixtures("factor")
-def test_without_steps_nothing_is_learned(monkeypatch):
+def test_without_steps_and_a_start_nothing_is_learned(monkeypatch):
     monkeypatch.setattr(style, "learn_functions", None)
     fitted = fit(steps=0)
     assert fitted.done
