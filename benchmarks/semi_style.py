@@ -94,6 +94,8 @@ def main():
                 print(f"{count} pairs, seed {seed}, {name}: {value:.2f} dB", flush=True)
                 if options.write:
                     results = read_results("semi-style")
+                    if results.get("steps") != options.steps or results.get("style") != options.style:
+                        results = {}  # of another fit: one table is of one
                     entry = results.setdefault("psnr", {}).setdefault(str(count), {}).setdefault(name, {})
                     entry[str(seed)] = [round(value, 3)]
                     results |= {"steps": options.steps, "style": options.style}

@@ -165,12 +165,12 @@ def fit_style(
     train = [x[~kept] if kept.any() else x for x in (linear, target)]
     judge = [x[kept] if kept.any() else x for x in (linear, target)]
     photos = None if unpaired is None else reduce_photos(unpaired, config.size)
-    identity = _identity(start, (linear, target, photos), rules, steps, validation, seed, config)
+    seen = linear, target, photos
+    identity = _identity(start, seen, rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
     teach = None
     if photos is not None and (steps or config.shift_start):
         teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
-    seen = linear, target, photos
     state, history = _begin(came, start, seen, judge, transform, seed, config, path, identity, teach)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)

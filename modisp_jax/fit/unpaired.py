@@ -150,15 +150,10 @@ def pairs_for_start(teaching, photos, seed, config=UnpairedConfig()):
     None is left out: the start makes the mean of their errors' logarithms smaller, to which a bad pair is one of many.
     """
     places = np.resize(np.random.default_rng([seed, 3]).permutation(len(photos)), config.start)
-    made = _made_for_start(teaching, jnp.asarray(photos[places]), jax.random.key(seed), config)
-    return jax.device_get(made)
+    return jax.device_get(pairs_of_photos(teaching, photos[places], jax.random.key(seed), config))
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _made_for_start(teaching, photos, key, config):
-    return pairs_of_photos(teaching, photos, key, config)
-
-
 def pairs_of_photos(teaching, photos, key, config=UnpairedConfig()):
     """Pairs made of photos [p, h, w, 3]: (linear, sRGB) of that shape, without gradients."""
     make = lambda photo, key: pseudo_pair(  # noqa: E731
