@@ -351,6 +351,8 @@ def main():
     parser.add_argument("--sheets", type=Path, help="folder for pictures to look at")
     parser.add_argument("--write", action="store_true", help="keep the numbers, fill in the tables of docs/fit.md")
     options = parser.parse_args()
+    if options.sheets is not None:
+        options.sheets.mkdir(parents=True, exist_ok=True)
     about, cameras, results = machine(), cameras_of(options.tables), read_results("fit")
     for part in options.parts:
         measure, titles = MEASURES[part]

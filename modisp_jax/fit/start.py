@@ -19,8 +19,8 @@ from modisp_jax.look import finish_by_look, finish_by_networks
 from modisp_jax.nets.photofinish import GAIN_RANGE, GAMMA_RANGE, GRID_DEPTH
 from modisp_jax.numerics import clip
 from modisp_jax.params import photofinish_config
+from modisp_jax.stages import rgb_lut
 from modisp_jax.stages.ltm import grid_name
-from modisp_jax.stages.rgb_lut import NEUTRAL as RGB_NEUTRAL
 from modisp_jax.types import Edits
 
 STEPS = 400
@@ -37,7 +37,21 @@ def with_rgb_lut(photofinish):
     """Photofinishing's parameters with a colour LUT, neutral where there was none."""
     if "rgb_lut" in photofinish:
         return photofinish
-    return photofinish | {"rgb_lut": {name: jnp.asarray(x, jnp.float32) for name, x in RGB_NEUTRAL.items()}}
+    return photofinish | {"rgb_lut": {name: jnp.asarray(x, jnp.float32) for name, x in rgb_lut.NEUTRAL.items()}}
+
+
+def base_tables(photofinish):
+    """The tables that a style has in common for all pictures, by the look's field.
+
+    Of the chroma map the base, [24, 24, 2] with Cb along axis 0, to which its network adds; the colour LUT, where there
+    is one, whole.
+    """
+    axes = photofinish_config(photofinish).chroma_lut_axes
+    base = photofinish["chroma"][f"base_lut_{axes}"]
+    tables = {"chroma_lut": base if axes == "cbcr" else base.swapaxes(0, 1)}
+    if "rgb_lut" in photofinish:
+        tables["rgb_lut"] = rgb_lut.predict(photofinish["rgb_lut"], None, None)
+    return tables
 
 
 def shift_start(photofinish, linear, target, curvature):

@@ -19,7 +19,7 @@ from modisp_jax.fit.jobs import JobWeights, job_losses
 from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.samples import each_loss
-from modisp_jax.fit.start import score, shift_start, with_rgb_lut
+from modisp_jax.fit.start import base_tables, score, shift_start, with_rgb_lut
 from modisp_jax.fit.state import load_state, save_state
 from modisp_jax.fit.unpaired import (
     PLAIN,
@@ -56,11 +56,12 @@ class FitStyleConfig:
     augmentation: Augmentation = Augmentation()
     """How pairs are varied."""
     curvature: float = 100.0
-    """What a mean square bend of 1 of the chroma map and the colour LUT costs, see ``FitLookConfig``."""
+    """What a mean square bend of 1 of what changes the chroma map and the colour LUT costs, see ``FitLookConfig``."""
     losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
     """Weights of the losses on the picture."""
-    jobs: JobWeights = JobWeights()
-    """Weights of the penalties that hold the stages to their jobs."""
+    jobs: JobWeights | None = None
+    """Weights of penalties that hold the stages to their jobs, if any. The closed form knows none, and gives a global
+    curve part of what is the gain's: to train with them first undoes that, and most of what the closed form has won."""
     optim: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0, warmup=10, ema=0.95)
     """Optimiser."""
     validate_every: int = 25
@@ -115,7 +116,7 @@ def fit_style(
 
     First, in seconds, what all pairs have in common: one gain, curve, gamma, chroma map and colour LUT, fitted through
     the stages' closed forms on top of what the networks choose, and put into their last layers. Then training at a
-    small size on varied views, ``losses + jobs + towards_start / 2 |p - p_0|^2``, by Adam; the running average of the
+    small size on varied views, ``losses + towards_start / 2 |p - p_0|^2``, by Adam; the running average of the
     parameters is validated, and the best kept, be it the start. Denoiser and enhancement stay as they are.
 
     Args:
@@ -356,14 +357,17 @@ def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None
     if teaching is not None:
         made = pairs_of_photos(teaching, photos, jax.random.fold_in(key, count), config.unpaired)
         pairs = tuple(jnp.concatenate(both) for both in zip(pairs, made, strict=True))
+    # As in the closed form what bends is the change: a style's own map has bends, learned of many more pictures.
+    began = base_tables(anchor)
 
     def one(photofinish, linear, target, key):
         linear, target = vary(key, linear, target, config.augmentation)
         look, finished = finish_by_networks(photofinish, linear, Edits(), RenderConfig())
         terms = photofinish_losses(look, finished, target, weights=config.losses)
-        terms |= job_losses(look, finished, linear, target, weights=config.jobs)
-        tables = [table for table in (look.chroma_lut, look.rgb_lut) if table is not None]
-        return sum(terms.values()) + config.curvature * sum(map(curvature, tables)), None
+        if config.jobs is not None:
+            terms |= job_losses(look, finished, linear, target, weights=config.jobs)
+        bent = sum(curvature(getattr(look, name) - table) for name, table in began.items())
+        return sum(terms.values()) + config.curvature * bent, None
 
     def loss(params):
         keys = jax.random.split(key, len(pairs[0]))

@@ -14,10 +14,13 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax.color import srgb_encode
+from modisp_jax.config import CHROMA_LUT_AXES
 from modisp_jax.fit import FitStyleConfig, start, style
+from modisp_jax.fit.deltas import curvature
+from modisp_jax.fit.jobs import JobWeights
 from modisp_jax.fit.optim import average, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
-from modisp_jax.fit.start import _chosen, bake, score, with_rgb_lut
+from modisp_jax.fit.start import _chosen, bake, base_tables, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
 from modisp_jax.tree import flatten
 from tests.fit.closed_form import COMMON
@@ -104,15 +107,35 @@ def test_the_closed_form_keeps_to_what_the_networks_can_choose(params, monkeypat
     assert fitted.score > 50
 
 
+@pytest.mark.parametrize("axes", CHROMA_LUT_AXES)
+def test_the_base_tables_are_those_of_the_look(axes):
+    """Untrained networks add nothing to them."""
+    config = mj.PipelineConfig(denoise=None, enhance=None, photofinish=mj.PhotofinishConfig(axes != "cbcr", axes, 128))
+    photofinish = mj.init_params(jax.random.key(0), config)["photofinish"]
+    name = f"base_lut_{axes}"
+    chroma = photofinish["chroma"] | {name: jax.random.normal(jax.random.key(1), photofinish["chroma"][name].shape)}
+    look = mj.predict_look(photofinish | {"chroma": chroma}, SCENES[0])
+    tables = base_tables(photofinish | {"chroma": chroma})
+    assert set(tables) == ({"chroma_lut"} if axes == "cbcr" else {"chroma_lut", "rgb_lut"})
+    for field, table in tables.items():
+        np.testing.assert_allclose(table, getattr(look, field), atol=1e-6)
+
+
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_resumes_to_the_same_bits(params, tmp_path):
     losses = []
+    # A chroma map with bends, as a style's own is: what costs is only what training adds to them.
+    chroma = params["photofinish"]["chroma"]
+    bent = chroma["base_lut_cbcr"] + 0.05 * jax.random.normal(jax.random.key(0), (24, 24, 2))
+    params = {"photofinish": params["photofinish"] | {"chroma": chroma | {"base_lut_cbcr": bent}}}
+    assert CONFIG.curvature * curvature(bent) > 20
     still = Augmentation((1.0, 1.0), False, 0.0, 0.0)
-    config = dataclasses.replace(CONFIG, batch=1, augmentation=still, towards_start=0.0)
+    config = dataclasses.replace(CONFIG, batch=1, augmentation=still, towards_start=0.0, jobs=JobWeights())
     # The last two stages' networks: their gradient compiles fast. That of all: tests/test_losses, train/test_main.
     options = {"stages": ("chroma", "gamma"), "steps": 4, "validation": 0.0, "config": config}
     fitted = fit(params, PAIRS[:2], progress=lambda record: losses.append(record["loss"]), **options)
     assert len(losses) == 6
+    assert losses[0] < 5
     assert losses[-1] < losses[2]  # of both pairs, at the two validations
     assert fitted.score > fitted.history[0]["score"]
     stopped = fit(params, PAIRS[:2], folder=tmp_path, progress=lambda record: record["step"] == 2, **options)

@@ -17,6 +17,7 @@ from modisp_jax.config import FunctionISPConfig
 from modisp_jax.dynamicisp import apply_functions
 from modisp_jax.dynamicisp.parameters import base_parameters
 from modisp_jax.fit import FitStyleConfig, style, unpaired
+from modisp_jax.fit.jobs import JobWeights
 from modisp_jax.fit.optim import OptimizerConfig
 from modisp_jax.fit.pairs import Augmentation
 from modisp_jax.fit.unpaired import (
@@ -192,8 +193,7 @@ def factor(monkeypatch, stand_in_step):
 
     def finish_by_networks(photofinish, linear, edits, config):
         del edits, config
-        look = types.SimpleNamespace(chroma_lut=None, rgb_lut=None)
-        return look, types.SimpleNamespace(srgb=linear * jnp.exp(photofinish["gain"]["head"]["bias"][0]))
+        return None, types.SimpleNamespace(srgb=linear * jnp.exp(photofinish["gain"]["head"]["bias"][0]))
 
     def losses(look, finished, target, weights):
         del look, weights
@@ -205,7 +205,7 @@ def factor(monkeypatch, stand_in_step):
 
     monkeypatch.setattr(style, "finish_by_networks", finish_by_networks)
     monkeypatch.setattr(style, "photofinish_losses", losses)
-    monkeypatch.setattr(style, "job_losses", lambda *_, **__: {})
+    monkeypatch.setattr(style, "base_tables", lambda photofinish: {})
     monkeypatch.setattr(style, "score", score)
     monkeypatch.setattr(style, "check_params", lambda params: None)
     monkeypatch.setattr(style, "reduce_pair", lambda linear, target, size: (linear, target))
@@ -309,6 +309,10 @@ def test_pairs_of_photos_count_where_they_are_no_worse(monkeypatch):
     assert float(value) == pytest.approx((0.04 + 0.04 + 0.01) / 3, rel=1e-4)
     _, alone = step(*arguments, steps=4, rules=rules, config=config)
     assert float(alone) == pytest.approx(0.04, rel=1e-4)
+    # The stages' jobs count where they are asked for.
+    monkeypatch.setattr(style, "job_losses", lambda *_, weights: {"gain_job": weights.gain})
+    _, held = step(*arguments, steps=4, rules=rules, config=dataclasses.replace(config, jobs=JobWeights(gain=0.5)))
+    assert float(held) == pytest.approx(0.54, rel=1e-4)
 
 
 @pytest.mark.usefixtures("factor")
