@@ -138,11 +138,16 @@ def rows_of(results, target):
     found = results.get(target, {})
     counts = sorted(found, key=int)
     methods = [method for method in METHODS if any(method in found[count] for count in counts)]
-    rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
+    rows = heading_of(counts)
     for phase, method in itertools.product((0, 1), methods):
         cells = [cell_of(*(found[count].get(m, {}) for m in (method, ALONE)), phase) for count in counts]
         rows.append(f"| {method}{'' if phase else ', before fine-tuning'} | " + " | ".join(cells) + " |")
     return rows
+
+
+def heading_of(counts):
+    """The first two rows of a table by numbers of pairs."""
+    return ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
 
 
 def cell_of(ours, alone, phase):

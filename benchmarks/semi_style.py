@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks.common import machine, read_results, write_results, write_table
-from benchmarks.semi import ALONE, CROP, SIZE, cell_of
+from benchmarks.semi import ALONE, CROP, SIZE, cell_of, heading_of
 from modisp_jax import compile_cache, fit_style, load_params
 from modisp_jax.fit import FitStyleConfig
 from modisp_jax.metrics import psnr
@@ -64,7 +64,7 @@ def score(params, validation):
 def rows_of(results):
     """The table, by numbers of pairs: means over seeds, and gains over the pairs alone."""
     counts = sorted(results, key=int)
-    rows = ["| | " + " | ".join(f"{count} pairs" for count in counts) + " |", "|---|" + "---|" * len(counts)]
+    rows = heading_of(counts)
     for name in (ALONE, PHOTOS):
         cells = [cell_of(results[count].get(name, {}), results[count][ALONE], 0) for count in counts]
         rows.append(f"| {name} | {' | '.join(cells)} |")

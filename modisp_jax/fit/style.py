@@ -61,7 +61,7 @@ class FitStyleConfig:
     """Weights of the losses on the picture."""
     jobs: JobWeights | None = None
     """Weights of penalties that hold the stages to their jobs, if any. The closed form knows none, and gives a global
-    curve part of what is the gain's: to train with them first undoes that, and most of what the closed form has won."""
+    curve part of what is the gain's: training with them undoes that first, and a part of what it has won."""
     optim: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0, warmup=10, ema=0.95)
     """Optimiser."""
     validate_every: int = 25

@@ -291,7 +291,7 @@ def test_a_folder_belongs_to_one_set_of_photos(tmp_path):
 
 
 @pytest.mark.usefixtures("factor")
-def test_pairs_of_photos_count_where_they_are_no_worse(monkeypatch):
+def test_pairs_of_photos_count_where_they_are_no_worse_and_jobs_where_asked_for(monkeypatch):
     """By the value of a step's loss: of two pairs, of one good photo and one bad one."""
     made = jnp.stack([jnp.full((*SIZE, 3), level) for level in (0.2, 0.3)])
     monkeypatch.setattr(style, "pairs_of_photos", lambda *_: (made, made + jnp.array([0.1, 0.5]).reshape(2, 1, 1, 1)))
@@ -309,7 +309,6 @@ def test_pairs_of_photos_count_where_they_are_no_worse(monkeypatch):
     assert float(value) == pytest.approx((0.04 + 0.04 + 0.01) / 3, rel=1e-4)
     _, alone = step(*arguments, steps=4, rules=rules, config=config)
     assert float(alone) == pytest.approx(0.04, rel=1e-4)
-    # The stages' jobs count where they are asked for.
     monkeypatch.setattr(style, "job_losses", lambda *_, weights: {"gain_job": weights.gain})
     _, held = step(*arguments, steps=4, rules=rules, config=dataclasses.replace(config, jobs=JobWeights(gain=0.5)))
     assert float(held) == pytest.approx(0.54, rel=1e-4)
