@@ -66,8 +66,19 @@ def pseudo_pair(params, memory, photo, key, config=PseudoConfig()):
         raw, _ = photo_to_raws(memory, photo, first, config=config.isp)
         photo = render_functions(params, raw, config=config.isp, local=config.local)
     raw, _ = photo_to_raws(memory, photo, second, config=config.isp, by_function=config.by_function)
-    if any(config.noise):
-        level_key, noise = jax.random.split(noise)
-        shot, read = jax.random.uniform(level_key, (2,)) * jnp.array(config.noise)
-        raw = add_noise(noise, raw, shot, read)
-    return jax.lax.stop_gradient((raw, photo))
+    return jax.lax.stop_gradient((with_noise(noise, raw, config.noise), photo))
+
+
+def with_noise(key, raw, largest):
+    """A raw [H, W, 3] with noise of variance ``s^2 raw + r^2``: s^2 and r^2 uniform between 0 and ``largest``.
+
+    Args:
+      key: a JAX random key.
+      raw: linear, in [0, 1].
+      largest: static (s^2, r^2); without noise where both are 0.
+    """
+    if not any(largest):
+        return raw
+    level_key, noise_key = jax.random.split(key)
+    shot, read = jax.random.uniform(level_key, (2,)) * jnp.array(largest)
+    return add_noise(noise_key, raw, shot, read)

@@ -68,8 +68,8 @@ def experiment_of(**changes):
 def quick(monkeypatch):
     """A stand-in for cameras and hidden renderer."""
 
-    def take_again(seed, photos, cameras):
-        del cameras
+    def take_again(seed, photos, cameras, noise):
+        del cameras, noise
         light = np.random.default_rng(seed).uniform(0.3, 0.7, (len(photos), 1, 1, 1))
         return np.float32(light * photos**2.2), np.float32(photos**0.9)
 
@@ -154,6 +154,17 @@ def test_photos_are_taken_by_cameras_and_finished_by_the_hidden_renderer():
     luma = [x[2].mean(axis=-1).ravel() for x in (photos, wanted)]
     assert np.corrcoef(*luma)[0, 1] > 0.9
     assert np.abs(wanted - photos).mean() > 0.01
+
+
+def test_raws_are_noisy_where_pseudo_raws_are_and_wanted_pictures_are_not(monkeypatch):
+    photos = np.stack([photo(*SIZE, seed) for seed in (0, 1)])
+    quiet, noisy = (sources.take_again(5, photos, generic_cameras(), (shot, 0.0)) for shot in (0.0, 0.01))
+    np.testing.assert_array_equal(quiet[1], noisy[1])
+    assert 0.005 < np.abs(noisy[0] - quiet[0]).mean() < 0.08  # of variance .01 at most
+    drawn = []
+    monkeypatch.setattr(sources, "take_again", lambda seed, photos, **given: drawn.append(given) or (photos, photos))
+    controlled(experiment_of(noise=(0.01, 0.0002)))
+    assert [given["noise"] for given in drawn] == [(0.01, 0.0002)] * 2  # pairs and validation
 
 
 def test_pictures_to_enhance_are_dark_ones_of_the_photos(monkeypatch):
@@ -348,9 +359,10 @@ def test_ways_to_make_pairs_of_photos(steered, memory):
     @jax.jit
     def make(context, photos, keys):
         ways = (semi.semi_pairs, semi.fixed_pairs, semi.unprocessed_pairs)
-        return [way(context, photos, keys, experiment_of()) for way in ways]
+        noisy = experiment_of(noise=(0.01, 0.0002))
+        return [[way(context, photos, keys, experiment) for way in ways] for experiment in (experiment_of(), noisy)]
 
-    found = jax.device_get(make(context, photos, jax.random.split(jax.random.key(0), 2)))
+    found, noisy = jax.device_get(make(context, photos, jax.random.split(jax.random.key(0), 2)))
     for raws, wanted in found:
         assert raws.shape == wanted.shape == photos.shape
         for images in (raws, wanted):
@@ -366,6 +378,9 @@ def test_ways_to_make_pairs_of_photos(steered, memory):
     np.testing.assert_array_equal(fixed[0][0], fixed[0][1])
     mean = jax.jit(lambda m, x: invert_functions(mean_parameters(m), x, config=ISP))(memory, photos[0])
     np.testing.assert_allclose(fixed[0][0], mean, atol=1e-6)
+    for (raws, wanted), (noisy_raws, same) in zip(found, noisy, strict=True):
+        np.testing.assert_allclose(same, wanted, atol=1e-6)
+        assert 0.005 < np.abs(noisy_raws - raws).mean() < 0.08  # of variance .01 at most
 
 
 @pytest.mark.usefixtures("quick")
@@ -558,7 +573,7 @@ def test_its_fields_are_options(config, capsys, monkeypatch):
         ("--photos", "none"): "none: expected a folder of pictures, got nothing",
         ("--pseudo", "1", "--teacher", "none.safetensors"): "none.safetensors",
     }.items():
-        monkeypatch.setattr(sources, "take_again", lambda seed, photos, cameras: (photos, photos))
+        monkeypatch.setattr(sources, "take_again", lambda seed, photos, cameras, noise: (photos, photos))
         capsys.readouterr()
         assert program.main([str(config), "--folder", "wrong", *wrong]) == 2
         said = capsys.readouterr().err

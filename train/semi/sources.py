@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.color import srgb_decode, srgb_encode
+from modisp_jax.dynamicisp.pseudo import with_noise
 from modisp_jax.fit.look import ASPECT
 from modisp_jax.fit_files import find_pairs, read_pair
 from modisp_jax.io.images import read_image
@@ -65,8 +66,9 @@ def controlled(experiment):
 
     Photos are put in an order by ``experiment.split_seed``; the first become pairs, each taken once, and again with
     another camera, light and exposure where there are more pairs than photos. Where all photos are in pairs, all of
-    them, as they are, are the unpaired ones too. Every validation photo is taken three times. For enhancement the photo
-    itself is what is wanted, and a dark picture of it, :func:`take_in_the_dark`, is to be enhanced.
+    them, as they are, are the unpaired ones too. Every validation photo is taken three times. Where pseudo-raws are to
+    be noisy, so are the raws taken. For enhancement the photo itself is what is wanted, and a dark picture of it,
+    :func:`take_in_the_dark`, is to be enhanced.
     """
     photos, held_out = (
         lying(PhotoFolder(path), experiment.size) for path in (experiment.photos, experiment.val_photos)
@@ -74,7 +76,7 @@ def controlled(experiment):
     photos = photos[np.random.default_rng(experiment.split_seed).permutation(len(photos))]
     take = take_in_the_dark
     if not experiment.isp.enhance:
-        take = functools.partial(take_again, cameras=cameras_of(experiment.tables))
+        take = functools.partial(take_again, cameras=cameras_of(experiment.tables), noise=experiment.noise)
     taken = photos[np.arange(experiment.count) % len(photos)]
     pairs = take(experiment.split_seed, taken)
     rest = photos[experiment.count :] if experiment.count < len(photos) else photos
@@ -112,16 +114,18 @@ def laid(image, size):
     return np.asarray(resize_area(np.ascontiguousarray(image), size), np.float32) / scale
 
 
-def take_again(seed, photos, cameras, renderer=HIDDEN):
-    """Photos [n, H, W, 3] taken by cameras drawn at random: (linear sRGB as photofinishing sees it, wanted picture)."""
+def take_again(seed, photos, cameras, noise=(0.0, 0.0), renderer=HIDDEN):
+    """Photos [n, H, W, 3] taken by cameras drawn at random: (linear sRGB as photofinishing sees it, wanted picture).
 
-    return _taken(functools.partial(_take_again, cameras=cameras, renderer=renderer), seed, photos)
+    ``noise`` is added to the former beside that of the cameras, see ``modisp_jax.dynamicisp.pseudo.with_noise``.
+    """
+    return _taken(functools.partial(_take_again, cameras=cameras, noise=noise, renderer=renderer), seed, photos)
 
 
-@functools.partial(jax.jit, static_argnames="renderer")
-def _take_again(key, photo, cameras, renderer):
+@functools.partial(jax.jit, static_argnames=("noise", "renderer"))
+def _take_again(key, photo, cameras, noise, renderer):
     noisy, clean = simulate(key, photo, cameras, SHOTS)
-    return noisy, render_target(renderer, clean)
+    return with_noise(jax.random.fold_in(key, 1), noisy, noise), render_target(renderer, clean)
 
 
 def take_in_the_dark(seed, photos):

@@ -19,6 +19,7 @@ from modisp_jax.dynamicisp import PseudoConfig, empty_memory, invert_functions, 
 from modisp_jax.dynamicisp.losses import filtered_mean
 from modisp_jax.dynamicisp.memory import CAPACITY, mean_parameters
 from modisp_jax.dynamicisp.parameters import base_parameters
+from modisp_jax.dynamicisp.pseudo import with_noise
 from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01
 from modisp_jax.sheet import draw_columns
@@ -85,7 +86,7 @@ class SemiExperiment:
     by_function: bool = False
     """Whether each function's parameters are drawn by themselves: from a thousand pairs up."""
     noise: tuple[float, float] = (0.0, 0.0)
-    """Largest noise of pseudo-raws, see ``PseudoConfig``."""
+    """Largest noise of pseudo-raws, see ``PseudoConfig``, and of the controlled benchmark's raws."""
     loss: Literal["mse", "pyramid"] = "mse"
     """On the picture; photofinishing has its own. ``pyramid`` for tasks with noise (equation 14)."""
     vgg: Path | None = None
@@ -241,15 +242,22 @@ def semi_pairs(context, photos, keys, experiment):
 
 def fixed_pairs(context, photos, keys, experiment):
     """Pairs by one inverse for all photos: that of the memory's mean."""
-    del keys
     parameters = mean_parameters(context["memory"])
-    return jax.vmap(lambda photo: invert_functions(parameters, photo, config=experiment.isp))(photos), photos
+
+    def raw(photo, key):
+        return with_noise(key, invert_functions(parameters, photo, config=experiment.isp), experiment.noise)
+
+    return jax.vmap(raw)(photos, keys), photos
 
 
 def unprocessed_pairs(context, photos, keys, experiment):
     """Pairs by unprocessing: cameras, light and exposure drawn at random, the photo itself the target."""
-    del experiment
-    return jax.vmap(lambda photo, key: simulate(key, photo, context["cameras"], SHOTS)[0])(photos, keys), photos
+
+    def raw(photo, key):
+        noisy, _ = simulate(key, photo, context["cameras"], SHOTS)
+        return with_noise(jax.random.fold_in(key, 1), noisy, experiment.noise)
+
+    return jax.vmap(raw)(photos, keys), photos
 
 
 class Validation:
