@@ -11,7 +11,7 @@ import numpy as np
 from modisp_jax import compile_cache
 from modisp_jax.checkpoints import load_params, read_card, save_params
 from modisp_jax.describe import explain
-from modisp_jax.fit import FitStyleConfig, fit_style
+from modisp_jax.fit import fit_style, fit_style_config
 from modisp_jax.fit.pairs import aligned_pair
 from modisp_jax.interrupt import Interrupt
 from modisp_jax.io.alignment import check_same_scene, crop_box, read_turned
@@ -47,7 +47,7 @@ def fit_folder(options):
     """Fits a style and writes it; a pair that fails is reported and the rest goes on. Returns the exit code."""
     compile_cache.enable()
     params = load_params("neutral", style=options.style)
-    config = FitStyleConfig(size=(max(16, round(0.75 * options.size)), options.size))
+    size = max(16, round(0.75 * options.size)), options.size
     if options.output.suffix.lower() != ".safetensors" or not options.output.parent.is_dir():
         raise ValueError(f"--output: expected NAME.safetensors in an existing folder, got {options.output}")
     found = find_pairs(options.folder, options.targets)
@@ -75,7 +75,7 @@ def fit_folder(options):
             validation=options.validation,
             seed=options.seed,
             folder=state,
-            config=config,
+            config=fit_style_config(len(pairs), options.validation, size=size),
             progress=lambda record: _told(record) or interrupt.asked,
         )
     if not fitted.done:

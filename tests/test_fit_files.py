@@ -8,7 +8,7 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax import checkpoints, cli, fit_files
-from modisp_jax.fit import FitStyleConfig, FittedStyle, start
+from modisp_jax.fit import FittedStyle, fit_style_config, start
 from modisp_jax.io.images import apply_orientation, write_image
 from modisp_jax.io.synthetic import write_synthetic_dng
 from tests.fit.closed_form import COMMON
@@ -132,7 +132,7 @@ def test_an_interrupted_fit_goes_on(folder, capsys, monkeypatch):
 
     def fit_style(params, pairs, **options):
         """Training itself is another test's: here one record, and what its answer leads to."""
-        calls.append(options)
+        calls.append(options | {"pairs": pairs})
         options["folder"].mkdir(exist_ok=True)
         (options["folder"] / "state.npz").write_bytes(b"")
         stop = options["progress"]({"step": 10, "steps": 20, "loss": 0.5})
@@ -150,7 +150,7 @@ def test_an_interrupted_fit_goes_on(folder, capsys, monkeypatch):
     code, err = run(capsys, *quick(folder))
     assert code == 0, err
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted([*before, "mine.safetensors"])
-    assert calls[0]["config"] == FitStyleConfig(size=(24, 32))
+    assert calls[0]["config"] == fit_style_config(len(calls[0]["pairs"]), size=(24, 32))
     assert calls[0]["stages"] == ("photofinish",)
 
 

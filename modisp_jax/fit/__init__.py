@@ -2,7 +2,8 @@
 
 from modisp_jax.fit.look import FitLookConfig, FittedLook, fit_look
 from modisp_jax.fit.pairs import Augmentation
-from modisp_jax.fit.style import FitStyleConfig, FittedStyle, fit_style
+from modisp_jax.fit.style import FittedStyle, fit_style
+from modisp_jax.fit.style_config import FitStyleConfig, fit_style_config
 from modisp_jax.fit.unpaired import UnpairedConfig
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "UnpairedConfig",
     "fit_look",
     "fit_style",
+    "fit_style_config",
 ]

@@ -15,15 +15,15 @@ import optax
 from modisp_jax.config import RenderConfig
 from modisp_jax.dynamicisp.losses import filtered_mean
 from modisp_jax.fit.deltas import curvature
-from modisp_jax.fit.jobs import JobWeights, job_losses
-from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
-from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
+from modisp_jax.fit.jobs import job_losses
+from modisp_jax.fit.optim import average, optimizer
+from modisp_jax.fit.pairs import reduce_pair, vary
 from modisp_jax.fit.samples import each_loss
 from modisp_jax.fit.start import base_tables, score, shift_start, with_rgb_lut
 from modisp_jax.fit.state import load_state, save_state
+from modisp_jax.fit.style_config import count_kept, fit_style_config
 from modisp_jax.fit.unpaired import (
     PLAIN,
-    UnpairedConfig,
     learn_functions,
     pairs_for_start,
     pairs_of_photos,
@@ -31,7 +31,7 @@ from modisp_jax.fit.unpaired import (
     untaught,
 )
 from modisp_jax.look import finish_by_networks
-from modisp_jax.losses import LossWeights, photofinish_losses
+from modisp_jax.losses import photofinish_losses
 from modisp_jax.params import check_params
 from modisp_jax.stages import FINISH_STAGES
 from modisp_jax.tree import flatten
@@ -41,56 +41,14 @@ STAGES = tuple(stage.name for stage in FINISH_STAGES)
 PHOTOFINISH = "photofinish"
 
 
-@dataclasses.dataclass(frozen=True)
-class FitStyleConfig:
-    """Static options of :func:`fit_style`."""
-
-    size: tuple[int, int] = (96, 128)
-    """Height and width in pixels at which pairs are compared, lying."""
-    batch: int = 4
-    """Pairs in a step."""
-    shift_start: bool = True
-    """Whether what all pairs have in common is put into the last layers before training, in closed form."""
-    towards_start: float = 1.0
-    """What a squared distance of 1 of all trained parameters from where training starts costs in the loss, halved."""
-    augmentation: Augmentation = Augmentation()
-    """How pairs are varied."""
-    curvature: float = 100.0
-    """What a mean square bend of 1 of what changes the chroma map and the colour LUT costs, see ``FitLookConfig``."""
-    losses: LossWeights = LossWeights(perceptual=0.0, luma=0.0, tone=1.0)
-    """Weights of the losses on the picture."""
-    jobs: JobWeights | None = None
-    """Weights of penalties that hold the stages to their jobs, if any. The closed form knows none, and gives a global
-    curve part of what is the gain's: training with them undoes that first, and a part of what it has won."""
-    optim: OptimizerConfig = OptimizerConfig(learning_rate=3e-4, clip_norm=1.0, warmup=10, ema=0.95)
-    """Optimiser."""
-    validate_every: int = 25
-    """Steps between validations; the last step is always validated."""
-    patience: int = 6
-    """Validations without a better score after which training stops."""
-    unpaired: UnpairedConfig = UnpairedConfig()
-    """What ordinary photos are used for, where there are some."""
-
-    def __post_init__(self):
-        size = tuple(self.size)
-        object.__setattr__(self, "size", size)
-        if len(size) != 2 or min(size) < 16 or size[0] > size[1]:
-            raise ValueError(f"size: expected (height, width), lying, of at least 16 pixels, got {self.size}")
-        for name in ("batch", "validate_every", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("towards_start", "curvature"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name}: expected a number from 0 on, got {getattr(self, name)}")
-
-
 class FittedStyle(NamedTuple):
     """What :func:`fit_style` found."""
 
     params: dict
     """The parameter set with the best score; what was not fitted is as it came."""
     score: float
-    """Its mean PSNR in dB on the pairs kept for validation (on all, where none were kept)."""
+    """Its mean PSNR in dB on the pairs kept for validation (on all, where none were kept). Where the closed form of all
+    pairs comes out (``FitStyleConfig.shift_by_all``), that of the one which has not seen those kept."""
     history: list
     """A dict a validation: ``step``, ``score``, ``worst`` (dB), ``loss`` (mean since the last; None before training),
     ``best`` (whether it was kept). Step 0 appears as ``start`` (as it came) and ``shifted`` (in closed form)."""
@@ -109,7 +67,7 @@ def fit_style(
     validation=0.2,
     seed=0,
     folder=None,
-    config=FitStyleConfig(),
+    config=None,
     progress=None,
 ):
     """Fits photofinishing's networks to finished pictures, from one pair to a few hundred.
@@ -135,7 +93,7 @@ def fit_style(
       seed: decides which pairs are kept, their order and their variation.
       folder: where state is written at each validation and when stopped, whole or not at all. The same call resumes
         and ends with the same bits.
-      config: static :class:`FitStyleConfig`.
+      config: static :class:`modisp_jax.fit.FitStyleConfig`; None: :func:`fit_style_config` of the number of pairs.
       progress: called with a dict at each step (``step``, ``steps``, ``loss``; while the function ISP is learned
         ``functions`` in place of ``step``) and validation (the history's entry);
         what is true asks to stop and save. A KeyboardInterrupt saves, too, and is raised on. Of the function ISP,
@@ -158,6 +116,8 @@ def fit_style(
         raise ValueError(f"validation: expected a share in [0, 1), got {validation}")
     if not (isinstance(steps, int) and steps >= 0):
         raise ValueError(f"steps: expected a whole number from 0 on, got {steps!r}")
+    pairs = list(pairs)
+    config = fit_style_config(len(pairs), validation) if config is None else config
     came = as_float32(params[PHOTOFINISH])
     start = with_rgb_lut(came) if rgb_lut else came
     transform = optimizer(config.optim, max(steps, 1), {PHOTOFINISH: start}, rules)
@@ -166,13 +126,14 @@ def fit_style(
     train = [x[~kept] if kept.any() else x for x in (linear, target)]
     judge = [x[kept] if kept.any() else x for x in (linear, target)]
     photos = None if unpaired is None else reduce_photos(unpaired, config.size)
-    seen = linear, target, photos
-    identity = _identity(start, seen, rules, steps, validation, seed, config)
+    identity = _identity(start, (linear, target, photos), rules, steps, validation, seed, config)
     path = None if folder is None else Path(folder) / "state.npz"
     teach = None
     if photos is not None and (steps or config.shift_start):
         teach = functools.partial(learn_functions, *train, config.unpaired, PLAIN, seed, progress)
-    state, history = _begin(came, start, seen, judge, transform, seed, config, path, identity, teach)
+    shift = functools.partial(_shifted, start, photos=photos, seed=seed, config=config)
+    seen = (linear, target) if config.shift_by_all else train
+    state, history = _begin(came, start, seen, judge, transform, shift, config, path, identity, teach)
     # What a step does not depend on must not have it compiled again.
     same = dataclasses.replace(config, validate_every=1, patience=1)
     one_step = functools.partial(_step, steps=max(steps, 1), rules=rules, config=same)
@@ -181,7 +142,10 @@ def fit_style(
         state, history, done = _train(
             state, history, (*train, photos), judge, one_step, steps, seed, config, path, identity, progress
         )
-    best = state["best"] if any(entry["best"] for entry in history[1:]) else came
+    chosen = next((entry["step"] for entry in reversed(history) if entry["best"]), "start")
+    best = came if chosen == "start" else state["best"]
+    if done and chosen == "shifted" and not config.shift_by_all:
+        best = shift((linear, target), state.get("teaching"))
     return FittedStyle(params | {PHOTOFINISH: jax.tree.map(jnp.asarray, best)}, _best_score(history), history, done)
 
 
@@ -208,7 +172,6 @@ def _rules(stages):
 
 def _reduced(pairs, size):
     """All pairs at one size: two arrays [n, *size, 3]."""
-    pairs = list(pairs)
     if not pairs:
         raise ValueError("pairs: expected at least one (source, target)")
     reduced = []
@@ -224,8 +187,7 @@ def _reduced(pairs, size):
 def _split(count, share, seed):
     """Which of ``count`` pairs are kept for validation: a mask [count], the same for the same seed."""
     kept = np.zeros(count, bool)
-    number = min(round(count * share), count - 1)
-    kept[np.random.default_rng([seed, 1]).permutation(count)[:number]] = True
+    kept[np.random.default_rng([seed, 1]).permutation(count)[: count_kept(count, share)]] = True
     return kept
 
 
@@ -239,10 +201,10 @@ def _identity(start, images, rules, steps, validation, seed, config):
     return digest.hexdigest()
 
 
-def _begin(came, start, seen, judge, transform, seed, config, path, identity, teach):
+def _begin(came, start, seen, judge, transform, shift, config, path, identity, teach):
     """The state before the first step, or the one that ``path`` holds; and the history until then.
 
-    ``seen`` are all pairs, and photos or None; ``teach()`` is what is learned for these, None where asked to stop.
+    ``shift(seen, teaching)`` is the closed form; ``teach()`` what is learned for photos, None where asked to stop.
     """
     state = {"step": np.int64(0), "params": start, "ema": start, "best": start, "anchor": start}
     state["optimizer"] = jax.jit(transform.init)({PHOTOFINISH: start})
@@ -256,17 +218,22 @@ def _begin(came, start, seen, judge, transform, seed, config, path, identity, te
         state["teaching"] = teach()
         if state["teaching"] is None:
             return state, history
-    *pairs, photos = seen
+    chosen = start
     if config.shift_start:
-        if teach is not None:
-            made = pairs_for_start(state["teaching"], photos, seed, config.unpaired)
-            pairs = [np.concatenate(both) for both in zip(pairs, made, strict=True)]
-        shifted = shift_start(start, *pairs, config.curvature)
-        history.append(_entry("shifted", shifted, judge, history, None))
-        chosen = shifted if history[-1]["best"] else start
-    else:
-        chosen = start
+        shifted = shift(seen, state.get("teaching"))
+        # Two pairs kept may say anything; one change for all pairs is not learned by heart: those fitted decide.
+        better = score(shifted, *seen)[0] > score(start, *seen)[0]
+        history.append(_entry("shifted", shifted, judge, history, None) | {"best": bool(better)})
+        chosen = shifted if better else start
     return state | {name: chosen for name in ("params", "ema", "best", "anchor")}, history
+
+
+def _shifted(start, pairs, teaching, photos, seed, config):
+    """The start with what pairs ([n, h, w, 3] each) have in common, and those made of photos where there are some."""
+    if teaching is not None:
+        made = pairs_for_start(teaching, photos, seed, config.unpaired)
+        pairs = [np.concatenate(both) for both in zip(pairs, made, strict=True)]
+    return shift_start(start, *pairs, config.curvature)
 
 
 def _entry(step, photofinish, judge, history, loss):
@@ -277,7 +244,8 @@ def _entry(step, photofinish, judge, history, loss):
 
 
 def _best_score(history):
-    return max((entry["score"] for entry in history), default=-np.inf)
+    """That of the last entry that was the best."""
+    return next((entry["score"] for entry in reversed(history) if entry["best"]), -np.inf)
 
 
 def _train(state, history, train, judge, one_step, steps, seed, config, path, identity, progress):

@@ -15,7 +15,7 @@ import pytest
 import modisp_jax as mj
 from modisp_jax.color import srgb_encode
 from modisp_jax.config import CHROMA_LUT_AXES
-from modisp_jax.fit import FitStyleConfig, start, style
+from modisp_jax.fit import FitStyleConfig, fit_style_config, start, style
 from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights
 from modisp_jax.fit.optim import average, optimizer
@@ -210,6 +210,62 @@ def test_training_stops_when_nothing_gets_better(params):
         assert [entry["step"] for entry in fitted.history] == ["start", *steps]
         assert fitted.done
         same(fitted.params, params)
+
+
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("rate", [0.0, 1e-2])
+def test_the_closed_form_of_all_pairs_comes_out_where_no_step_is_better(params, monkeypatch, tmp_path, rate):
+    """Steps start from, and are judged beside, one that has not seen the pairs kept."""
+    seen, began = [], float(params["photofinish"]["gain"]["head"]["bias"][0])
+
+    def shift_start(photofinish, linear, target, curvature):
+        del target, curvature
+        seen.append(len(linear))
+        return jax.tree.map(lambda p: p + 0.01 * len(linear), photofinish)
+
+    monkeypatch.setattr(style, "shift_start", shift_start)
+    optim = dataclasses.replace(CONFIG.optim, learning_rate=rate, warmup=0, ema=0.0)
+    config = dataclasses.replace(CONFIG, shift_start=True, shift_by_all=False, optim=optim)
+    fitted = fit(params, config=config, folder=tmp_path)
+    assert fitted.history[1]["step"] == "shifted"
+    assert fitted.history[1]["score"] == pytest.approx(began + 0.04)
+    bias = float(fitted.params["photofinish"]["gain"]["head"]["bias"][0])
+    if rate:
+        assert seen == [4]
+        assert bias == fitted.score > fitted.history[1]["score"]
+    else:
+        assert seen == [4, 5]
+        assert bias == pytest.approx(began + 0.05)
+        assert fitted.score == fitted.history[1]["score"]
+        assert not any(entry["best"] for entry in fitted.history[2:])
+    same(fit(params, config=config, folder=tmp_path).params, fitted.params)  # nothing is left to do
+    seen.clear()
+    fit(params, config=dataclasses.replace(config, shift_by_all=True))
+    assert seen == [5]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "validation", "free"),
+    [(10, 0.2, False), (22, 0.2, False), (23, 0.2, True), (30, 0.0, False), (10, 0.5, True), (1, 0.9, False)],
+)
+def test_training_is_free_where_enough_pairs_are_kept(pairs, validation, free):
+    config = fit_style_config(pairs, validation, size=SIZE)
+    assert config.size == SIZE
+    assert config.shift_by_all != free
+    assert config.towards_start == (0.0 if free else 1.0)
+    assert config.optim.learning_rate == (1e-3 if free else 3e-4)
+
+
+def test_without_a_config_the_number_of_pairs_decides(params, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def ask(*given):
+        raise Asked(given)
+
+    monkeypatch.setattr(style, "fit_style_config", ask)
+    with pytest.raises(Asked, match=r"\(5, 0.4\)"):
+        mj.fit_style(params, iter(PAIRS), validation=0.4)
 
 
 @pytest.mark.usefixtures("cheap")
