@@ -3,6 +3,8 @@
     python3 dev.py run benchmarks/semi.py --target function_isp --write
     python3 dev.py run benchmarks/semi.py --target lut3d --pairs 30 --write
     python3 dev.py run benchmarks/semi.py --target nafnet --pairs 30 --write
+    python3 dev.py run benchmarks/semi.py --target enhance_lut3d --pairs 30 --write
+    python3 dev.py run benchmarks/semi.py --target noisy_nafnet --pairs 30 --write
 
 The controlled benchmark of ``train.semi.sources``: a hidden renderer is the wanted look, some training photos are in
 pairs, the others have none, validation photos are kept apart. For each seed (split, start, order) the function ISP is
@@ -10,14 +12,17 @@ trained on the pairs alone; it is the teacher (photofinishing's goes through all
 is trained in the paper's three phases: on the pairs alone, by one of the methods, and on the pairs alone again
 (fine-tuning, half as long or less). All had the same steps of as many samples, of which the second phase differs.
 Figures are of the last step, not of the best validation, which would choose by what is measured. Runs are kept in
-``--folder`` and go on where they were; the table is written from all results so far.
+``--folder`` and go on where they were; the table is written from all results so far. Targets ``enhance*`` have dark
+pictures in place of raws; raws of ``noisy*`` have noise, of which what is wanted has none.
 """
 
 import argparse
 import dataclasses
 import itertools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +37,8 @@ from train.semi.task import SemiExperiment, task
 
 PAGE = Path(__file__).parent.parent / "docs" / "semi.md"
 SIZE, CROP = (48, 64), (40, 52)
-FIRST, ALONE, SEMI = "first phase", "pairs alone", "SemiISP"
+ISP = FunctionISPConfig(resize=64)
+FIRST, ALONE, SEMI, UNPROCESSING = "first phase", "pairs alone", "SemiISP", "unprocessing"
 PLAIN = {"pseudo": 0, "teacher": None}
 METHODS = {
     ALONE: PLAIN,
@@ -41,7 +47,7 @@ METHODS = {
     "no quality update": {"quality_update": False},
     "neither": {"beta": float("inf"), "quality_update": False},
     "one inverse for all": {"method": "fixed_inverse", "beta": float("inf")},
-    "unprocessing": {"method": "unprocess", "beta": float("inf")},
+    UNPROCESSING: {"method": "unprocess", "beta": float("inf")},
 }
 """The second phase: changes to :func:`experiment_of`."""
 
@@ -51,6 +57,8 @@ MAIN = (ALONE, SEMI)
 class Recipe(NamedTuple):
     """How a target is trained."""
 
+    network: str
+    """What is trained, see ``train.semi.targets``."""
     steps: tuple[int, int, int]
     """Of the three phases."""
     rate: float
@@ -63,21 +71,40 @@ class Recipe(NamedTuple):
     """Of the filter."""
     start: str | None = None
     """The style that ships where the first phase starts, see :func:`in_common`; otherwise untrained."""
+    guide: str = "function_isp"
+    """Which of these is its teacher."""
     teacher: str = FIRST
-    """After which method the function ISP is its teacher."""
+    """After which method that is its teacher."""
+    changes: Mapping = MappingProxyType({})
+    """To the experiment of all phases, and of its teacher's."""
 
+
+DARK = {"isp": dataclasses.replace(ISP, enhance=True)}
+NOISY = {"loss": "pyramid", "noise": (0.01, 0.0002)}
 
 RECIPES = {
-    "function_isp": Recipe((1500, 1500, 750), 3e-3),
-    "lut3d": Recipe((1500, 1500, 750), 3e-3),
-    "nafnet": Recipe((1000, 1000, 500), 1e-3),
+    "function_isp": Recipe("function_isp", (1500, 1500, 750), 3e-3),
+    "lut3d": Recipe("lut3d", (1500, 1500, 750), 3e-3),
+    "nafnet": Recipe("nafnet", (1000, 1000, 500), 1e-3),
     # Fewer samples, as each takes its large networks thirty times as long as other targets and more. Its loss grows
     # with the error, others' with the error's square: their beta of 3 is one of 1.7 to it.
-    "photofinish": Recipe((300, 400, 200), 1e-3, batch=6, pseudo=4, beta=1.5, start="natural", teacher=SEMI),
+    "photofinish": Recipe(
+        "photofinish", (300, 400, 200), 1e-3, batch=6, pseudo=4, beta=1.5, start="natural", teacher=SEMI
+    ),
+    "enhance": Recipe("function_isp", (1500, 1500, 750), 3e-3, guide="enhance", changes=DARK),
+    "enhance_lut3d": Recipe("lut3d", (1500, 1500, 750), 3e-3, guide="enhance", changes=DARK),
+    # Their loss, too, grows with the error.
+    "noisy": Recipe("function_isp", (1500, 1500, 750), 3e-3, beta=1.7, guide="noisy", changes=NOISY),
+    "noisy_nafnet": Recipe("nafnet", (1000, 1000, 500), 1e-3, beta=1.7, guide="noisy", changes=NOISY),
 }
 
 SLOWER = 1 / 3
 """Of the learning rate, for what goes on from the first phase."""
+
+
+def methods_for(recipe):
+    """All methods that there are for a target: nothing is unprocessed where no raw is wanted."""
+    return [method for method in METHODS if not (recipe.changes is DARK and method == UNPROCESSING)]
 
 
 def experiment_of(target, method, count, seed, folder, tuned=False):
@@ -86,8 +113,8 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
     steps = recipe.steps[0 if method == FIRST else 2 if tuned else 1]
     base = SemiExperiment(
         name=f"{target}, {method}",
-        target=target,
-        isp=FunctionISPConfig(resize=64),
+        target=recipe.network,
+        isp=ISP,
         count=count,
         split_seed=seed,
         size=SIZE,
@@ -97,13 +124,14 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
         loop=LoopConfig(steps=steps, batch=recipe.batch, seed=seed, validate_every=steps, log_every=50),
         optim=dataclasses.replace(SemiExperiment.optim, learning_rate=recipe.rate * (1 if method == FIRST else SLOWER)),
     )
+    base = dataclasses.replace(base, **recipe.changes)
     if method == FIRST:
         if recipe.start is None:
             return base
         path = run_folder(folder, target, "start", count, seed).with_suffix(".safetensors")
         return dataclasses.replace(base, start=in_common(base, recipe.start, path))
     before = run_folder(folder, target, method if tuned else FIRST, count, seed)
-    teacher = run_folder(folder, "function_isp", recipe.teacher, count, seed, recipe.teacher != FIRST)
+    teacher = run_folder(folder, recipe.guide, recipe.teacher, count, seed, recipe.teacher != FIRST)
     changes = {"pseudo": recipe.pseudo, "teacher": teacher / "best.safetensors"} | (PLAIN if tuned else METHODS[method])
     return dataclasses.replace(base, start=before / "best.safetensors", **changes)
 
@@ -171,16 +199,16 @@ def main():
     parser.add_argument("--write", action="store_true", help="write results and the table of the page")
     options = parser.parse_args()
     compile_cache.enable()
-    about = machine()
+    about, recipe = machine(), RECIPES[options.target]
     for count in options.pairs:
         for seed in options.seeds:
             # The teacher's, and what all methods go on from.
-            for target in dict.fromkeys(("function_isp", options.target)):
+            for target in dict.fromkeys((recipe.guide, options.target)):
                 measured(target, FIRST, count, seed, options.folder)
-            if RECIPES[options.target].teacher != FIRST:
+            if recipe.teacher != FIRST:
                 for tuned in (False, True):
-                    measured("function_isp", RECIPES[options.target].teacher, count, seed, options.folder, tuned)
-            methods = options.methods or (METHODS if count == 30 else MAIN)
+                    measured(recipe.guide, recipe.teacher, count, seed, options.folder, tuned)
+            methods = options.methods or (methods_for(recipe) if count == 30 else MAIN)
             for method in dict.fromkeys((ALONE, *methods)):  # with which all others are compared
                 scores = [
                     measured(options.target, method, count, seed, options.folder, tuned) for tuned in (False, True)

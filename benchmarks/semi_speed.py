@@ -14,9 +14,8 @@ import jax
 import numpy as np
 
 from benchmarks.common import machine, run_times, summary, write_results, write_table
-from benchmarks.semi import CROP, RECIPES
+from benchmarks.semi import CROP, ISP, RECIPES
 from modisp_jax.bench import parse_size
-from modisp_jax.config import FunctionISPConfig
 from modisp_jax.dynamicisp import empty_memory, remember_used
 from modisp_jax.dynamicisp.parameters import base_parameters
 from train.semi import targets
@@ -54,7 +53,7 @@ def times_of(name, make, experiment, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--targets", nargs="+", choices=tuple(RECIPES), default=list(RECIPES))
+    parser.add_argument("--targets", nargs="+", choices=tuple(targets.TARGETS), default=list(targets.TARGETS))
     parser.add_argument("--size", type=parse_size, default=CROP, help="height x width of a picture")
     parser.add_argument("--photos", type=int, default=RECIPES["function_isp"].pseudo)
     parser.add_argument("--repeats", type=int, default=15)
@@ -62,7 +61,7 @@ def main():
     options = parser.parse_args()
     about, found = machine(), {}
     rows = ["| training step of | to make the pairs | time of a step on them | share |", "|---|---|---|---|"]
-    experiment = SemiExperiment(isp=FunctionISPConfig(resize=64), size=options.size, crop=options.size)
+    experiment = SemiExperiment(isp=ISP, size=options.size, crop=options.size)
     context, photos = material(experiment, options.photos)
     keys = jax.random.split(jax.random.key(1), options.photos)
     make_pairs = jax.jit(lambda context, photos: semi_pairs(context, photos, keys, experiment))
