@@ -4,7 +4,7 @@
     python3 dev.py run benchmarks/semi_style.py --pairs 30 --write
 
 From a style that ships, on the controlled benchmark's pairs, as the command does it but for the size of the pictures;
-a quarter of an hour a seed on one core, and two minutes with ``--steps 0``, which stops at the closed form. PSNR is of
+ten minutes a seed on one core, and two with ``--steps 0``, which stops at the closed form. PSNR is of
 validation photos that no fit has seen.
 """
 
