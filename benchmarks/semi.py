@@ -104,7 +104,8 @@ SLOWER = 1 / 3
 
 def methods_for(recipe):
     """All methods that there are for a target: nothing is unprocessed where no raw is wanted."""
-    return [method for method in METHODS if not (recipe.changes is DARK and method == UNPROCESSING)]
+    pictures = recipe.changes.get("isp", ISP).enhance
+    return [method for method in METHODS if not (pictures and method == UNPROCESSING)]
 
 
 def experiment_of(target, method, count, seed, folder, tuned=False):

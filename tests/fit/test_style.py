@@ -244,6 +244,31 @@ def test_the_closed_form_of_all_pairs_comes_out_where_no_step_is_better(params, 
     assert seen == [5]
 
 
+@pytest.mark.usefixtures("cheap")
+@pytest.mark.parametrize("better", [True, False])
+def test_the_pairs_it_was_fitted_to_decide_whether_the_closed_form_is_better(params, monkeypatch, better):
+    """The one pair kept says the contrary; steps are then compared with what was chosen."""
+
+    def score(photofinish, linear, target):
+        del target
+        bias = float(photofinish["gain"]["head"]["bias"][0])
+        return (bias if (len(linear) > 1) == better else -bias,) * 2
+
+    monkeypatch.setattr(style, "score", score)
+    monkeypatch.setattr(style, "shift_start", lambda start, *_: jax.tree.map(lambda p: p + 0.5, start))
+    config = dataclasses.replace(CONFIG, shift_start=True)
+    fitted = fit(params, steps=0, config=config)
+    assert [entry["best"] for entry in fitted.history] == [True, better]
+    assert (fitted.history[1]["score"] < fitted.history[0]["score"]) == better
+    assert fitted.score == fitted.history[int(better)]["score"]
+    moved = fitted.params["photofinish"]["gain"]["head"]["bias"] - params["photofinish"]["gain"]["head"]["bias"]
+    np.testing.assert_allclose(moved, 0.5 if better else 0.0, atol=1e-6)
+    monkeypatch.setattr(style, "_step", lambda state, *_, **__: (state, jnp.float32(0)))
+    trained = fit(params, config=config)
+    assert not any(entry["best"] for entry in trained.history[2:])
+    same(trained.params, fitted.params)
+
+
 @pytest.mark.parametrize(
     ("pairs", "validation", "free"),
     [(10, 0.2, False), (22, 0.2, False), (23, 0.2, True), (30, 0.0, False), (10, 0.5, True), (1, 0.9, False)],
