@@ -114,7 +114,7 @@ def rows_of(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/paramisp-steering"))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", type=int, default=256, help="largest side of the held-out pairs")
     parser.add_argument("--write", action="store_true", help="results/paramisp_steering.json and the page")
