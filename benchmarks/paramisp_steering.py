@@ -124,7 +124,7 @@ def main():
         for direction in DIRECTIONS:
             for variant in VARIANTS:
                 experiment = experiment_of(direction, variant, seed, options.steps)
-                folder = options.folder / f"{direction}-{variant.replace(' ', '-')}-{seed}"
+                folder = options.folder / f"{direction}-{variant.replace(' ', '-')}-{options.steps}-{seed}"
                 run = fit(paramisp.task(experiment), experiment.loop, experiment.optim, folder)
                 if run.step < options.steps:
                     return 130

@@ -75,6 +75,8 @@ class Recipe(NamedTuple):
     """Which of these is its teacher."""
     teacher: str = FIRST
     """After which method that is its teacher."""
+    first: str | None = None
+    """Which of these has been through its first phase, if not itself."""
     changes: Mapping = MappingProxyType({})
     """To the experiment of all phases, and of its teacher's."""
 
@@ -91,7 +93,7 @@ RECIPES = {
     "lut3d": Recipe("lut3d", (1500, 1500, 750), 3e-3),
     "nafnet": Recipe("nafnet", (1000, 1000, 500), 1e-3),
     "photofinish": PHOTOFINISH,
-    "photofinish_longer": PHOTOFINISH._replace(steps=(300, 1200, 200)),
+    "photofinish_longer": PHOTOFINISH._replace(steps=(300, 1200, 200), first="photofinish"),
     "enhance": Recipe("function_isp", (1500, 1500, 750), 3e-3, guide="enhance", changes=DARK),
     "enhance_lut3d": Recipe("lut3d", (1500, 1500, 750), 3e-3, guide="enhance", changes=DARK),
     # Their loss, too, grows with the error.
@@ -132,7 +134,7 @@ def experiment_of(target, method, count, seed, folder, tuned=False):
             return base
         path = run_folder(folder, target, "start", count, seed).with_suffix(".safetensors")
         return dataclasses.replace(base, start=in_common(base, recipe.start, path))
-    before = run_folder(folder, target, method if tuned else FIRST, count, seed)
+    before = run_folder(folder, *((target, method) if tuned else (recipe.first or target, FIRST)), count, seed)
     teacher = run_folder(folder, recipe.guide, recipe.teacher, count, seed, recipe.teacher != FIRST)
     changes = {"pseudo": recipe.pseudo, "teacher": teacher / "best.safetensors"} | (PLAIN if tuned else METHODS[method])
     return dataclasses.replace(base, start=before / "best.safetensors", **changes)
@@ -205,7 +207,7 @@ def main():
     for count in options.pairs:
         for seed in options.seeds:
             # The teacher's, and what all methods go on from.
-            for target in dict.fromkeys((recipe.guide, options.target)):
+            for target in dict.fromkeys((recipe.guide, recipe.first or options.target)):
                 measured(target, FIRST, count, seed, options.folder)
             if recipe.teacher != FIRST:
                 for tuned in (False, True):
