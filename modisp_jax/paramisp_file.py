@@ -24,8 +24,8 @@ def load_paramisp(source="paramisp", networks=tuple(EXPONENTS)):
     params = load_params(source)
     shapes = config_of(params)
     missing = [name for name in networks if name not in params]
-    if missing:
-        raise ValueError(f"{source}: expected the networks {', '.join(networks)}, got {', '.join(params)}")
+    if missing or not params.keys() & EXPONENTS.keys():
+        raise ValueError(f"{source}: expected the networks {', '.join(networks or EXPONENTS)}, got {', '.join(params)}")
     params = {name: params[name] for name in EXPONENTS if name in params}
     found = {getattr(shapes, name) for name in params}
     if len(found) != 1:
@@ -44,11 +44,17 @@ def _reading(shape, said, source):
             f"{source}: expected a card with a configuration of ParamISP, got {said!r} ({error})"
         ) from None
     config = dataclasses.replace(shape, **{name: getattr(card, name) for name in PARAMISP_READINGS})
-    if said and config != dataclasses.replace(card, **_unseen(shape)):
+    if said and differences(config, card):
         raise ValueError(f"{source}: expected networks as its card has them, {card}, got {shape}")
     return config
 
 
-def _unseen(shape):
-    """Fields that networks without a ParamNet do not show."""
-    return {} if shape.steered else {name: getattr(shape, name) for name in ("embedding", "equalized")}
+def differences(found, expected):
+    """What a configuration of loaded networks has otherwise than an expected one: "width 8, not 16", or "".
+
+    Of networks without a ParamNet it cannot be seen what that would be like.
+    """
+    unseen = () if found.steered else ("embedding", "equalized")
+    names = [field.name for field in dataclasses.fields(found) if field.name not in unseen]
+    pairs = [(name, getattr(found, name), getattr(expected, name)) for name in names]
+    return ", ".join(f"{name} {got}, not {wanted}" for name, got, wanted in pairs if got != wanted)

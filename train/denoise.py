@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.checkpoints import load_params
 from modisp_jax.config import DENOISERS, PipelineConfig
 from modisp_jax.metrics import psnr
 from modisp_jax.numerics import clip01, safe_sqrt
@@ -21,6 +20,7 @@ from train.augment import RandomZoomCrop
 from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
+from train.networks import load_network
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
@@ -84,9 +84,8 @@ def task(experiment):
     validation = Validation(experiment, config, cameras)
 
     def init(key):
-        if experiment.start is not None:
-            return {"denoise": load_params(str(experiment.start))["denoise"]}
-        return {"denoise": init_params(key, PipelineConfig(config, None, None))["denoise"]}
+        fresh = init_params(key, PipelineConfig(config, None, None))["denoise"]
+        return {"denoise": fresh if experiment.start is None else load_network(experiment.start, "denoise", fresh)}
 
     def loss(params, context, batch, keys, progress):
         params = for_compute(params, experiment.compute_dtype)

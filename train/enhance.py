@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.checkpoints import load_params
 from modisp_jax.config import ENHANCEMENT, PipelineConfig, RenderConfig
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import l1
@@ -25,6 +24,7 @@ from modisp_jax.unprocess import UnprocessConfig, before_mosaic, draw_and_take
 from train.cameras import cameras_of
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
+from train.networks import load_network
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
@@ -84,10 +84,9 @@ def task(experiment):
     validation = Validation(prepare(experiment.val_photos, experiment.size, front, seed=VALIDATION_SEED))
 
     def init(key):
-        if experiment.start is None:
-            params = init_params(key, PipelineConfig(None, None, ENHANCEMENT))["enhance"]
-        else:
-            params = load_params(str(experiment.start))["enhance"]
+        params = init_params(key, PipelineConfig(None, None, ENHANCEMENT))["enhance"]
+        if experiment.start is not None:
+            params = load_network(experiment.start, "enhance", params)
         return {"enhance": constrain(params)}
 
     def loss(params, context, batch, keys, progress):
@@ -138,8 +137,8 @@ def keep_grey(params):
 def make_front(experiment, cameras):
     """(key, finished photo) -> (what the stages before enhancement make of it, what it should be)."""
     renderer = STYLES[experiment.style]
-    denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
-    finish = load_params("neutral" if experiment.photofinish is None else str(experiment.photofinish))["photofinish"]
+    denoiser = None if experiment.denoiser is None else load_network(experiment.denoiser, "denoise")
+    finish = load_network(experiment.photofinish or "neutral", "photofinish")
 
     def front(key, srgb):
         upsampled, scene = render_front(key, srgb, cameras, denoiser, finish, experiment.shots)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.checkpoints import load_params
 from modisp_jax.config import PhotofinishConfig, PipelineConfig, RenderConfig
 from modisp_jax.fit.jobs import JobWeights, ev, job_losses, mean_luma
 from modisp_jax.fit.samples import each_loss
@@ -29,6 +28,7 @@ from train.cameras import cameras_of
 from train.constants import fit_constants, start_from
 from train.data import VALIDATION_SEED, PhotoFolder, make_loader
 from train.loop import LoopConfig, Task
+from train.networks import load_network
 from train.optim import OptimizerConfig
 from train.precision import ComputeDtype, for_compute
 from train.provenance import provenance
@@ -104,7 +104,7 @@ def task(experiment):
     def init(key):
         params = init_params(key, PipelineConfig(None, config, None))["photofinish"]
         if experiment.start is not None:
-            found = load_params(str(experiment.start))["photofinish"]
+            found = load_network(experiment.start, "photofinish")
             params |= {stage: found[stage] for stage in params if stage in found}
         if experiment.fit_constants:
             params = start_from(params, fit_constants(*constants_pairs(photos, cameras, renderer, experiment)))
@@ -198,7 +198,7 @@ MIDDLE_SIZE = (576, 1024)
 def validation_fronts(experiment, cameras):
     """What :func:`front` makes of the middle of each validation photo; the same for every style."""
     photos = PhotoFolder(experiment.val_photos)
-    denoiser = None if experiment.denoiser is None else load_params(str(experiment.denoiser))["denoise"]
+    denoiser = None if experiment.denoiser is None else load_network(experiment.denoiser, "denoise")
     fronts = []
     for i, key in enumerate(jax.random.split(jax.random.key(VALIDATION_SEED), len(photos))):
         photo = enlarge(photos[i]["srgb"], experiment.val_zoom)

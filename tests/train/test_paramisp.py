@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ pytest.importorskip("grain")
 pytest.importorskip("orbax.checkpoint")
 
 from modisp_jax.checkpoints import load_params, read_card, save_params
-from modisp_jax.config import ParamISPConfig
+from modisp_jax.config import ParamISPConfig, PipelineConfig
 from modisp_jax.io.images import read_image, write_image
 from modisp_jax.nets.paramisp import PARAMETERS
 from modisp_jax.paramisp_file import load_paramisp
+from modisp_jax.params import init_params
 from modisp_jax.tree import flatten
 from modisp_jax.unprocess import draw_shot, generic_cameras
+from tests import samples
 from tests.samples import photo
 from train.loop import LoopConfig, fit
 from train.optim import OptimizerConfig
@@ -238,6 +241,27 @@ def test_ordinary_photos_in_joint_training(tmp_path):
     save_params(start, {"forward_isp": params["forward_isp"]}, card={"paramisp": dataclasses.asdict(TINY)})
     with pytest.raises(ValueError, match="unpaired: expected start with the inverse network, got forward_isp"):
         task(dataclasses.replace(both, start=(start,), unpaired=0.5))
+
+
+def test_a_start_is_of_the_experiments_networks(tmp_path):
+    """Others would train in shapes or by readings that their card does not say, or not at all."""
+    inverse, forward = (experiment_of(name) for name in ("inverse_isp", "forward_isp"))
+    start, style = tmp_path / "start.safetensors", tmp_path / "style.safetensors"
+    save_params(start, task(inverse).init(jax.random.key(0)), card={"paramisp": dataclasses.asdict(TINY)})
+    save_params(style, init_params(jax.random.key(0), PipelineConfig(None, None, samples.TINY.enhance)))
+    both = experiment_of("inverse_isp", "forward_isp", start=(start,))
+    assert set(task(both).init(jax.random.key(0))) == {"inverse_isp", "forward_isp"}  # forward_isp untrained
+    wider = dataclasses.replace(TINY, width=8, mask_start=0.95)
+    for experiment, message in (
+        (
+            dataclasses.replace(inverse, config=wider),
+            f"{start} with width {TINY.width}, not 8, mask_start 0.9, not 0.95",
+        ),
+        (forward, "start: expected forward_isp, got inverse_isp"),
+        (dataclasses.replace(inverse, start=(style,)), "expected the networks inverse_isp, forward_isp, got enhance"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            task(dataclasses.replace(experiment, start=experiment.start or (start,)))
 
 
 def test_what_an_experiment_refuses():

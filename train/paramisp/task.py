@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.checkpoints import load_params
 from modisp_jax.config import ParamISPConfig, PipelineConfig
 from modisp_jax.numerics import clip01
 from modisp_jax.paramisp.capture import from_array
 from modisp_jax.paramisp.isp import draw_kept, forward_isp, inverse_isp
+from modisp_jax.paramisp_file import differences, load_paramisp
 from modisp_jax.params import init_params
 from modisp_jax.sheet import draw_columns
 from train.loop import LoopConfig, Task
@@ -60,7 +60,7 @@ class ParamISPExperiment:
     flips: bool = False
     """Mirror pairs at random; those that imaginary cameras take are always mirrored."""
     start: tuple[Path, ...] = ()
-    """Weights to start from, a file for each network or one for both; none: untrained."""
+    """Weights to start from, a file for each network or one for both; a network that is in none starts untrained."""
     crop: int = 96
     """Side of the patches in pixels, a multiple of 4 from 88 on."""
     zoom: tuple[float, float] = (1.0, 2.0)
@@ -106,9 +106,7 @@ def task(experiment):
     """The :class:`train.loop.Task` of an experiment."""
     source = (imaginary_cameras if experiment.pairs is None else real_camera)(experiment)
     validation = Validation(experiment.config, source.validation, source.photos if experiment.unpaired else ())
-    loaded = {}
-    for path in experiment.start:
-        loaded |= load_params(str(path))
+    loaded = load_starts(experiment)
     if experiment.unpaired and "inverse_isp" not in loaded:
         raise ValueError(f"unpaired: expected start with the inverse network, got {', '.join(loaded) or 'none'}")
 
@@ -160,6 +158,25 @@ def task(experiment):
             "data": source.data,
         },
     )
+
+
+def load_starts(experiment):
+    """The networks that an experiment starts from, by name.
+
+    Raises:
+      ValueError: a file without any, with others than the experiment's configuration has, or files without any that is
+        trained; says what came.
+    """
+    loaded = {}
+    for path in experiment.start:
+        params, config = load_paramisp(str(path), networks=())
+        differing = differences(config, experiment.config)
+        if differing:
+            raise ValueError(f"start: expected networks of the experiment's config, got {path} with {differing}")
+        loaded |= params
+    if experiment.start and not set(loaded) & set(experiment.networks):
+        raise ValueError(f"start: expected {' or '.join(experiment.networks)}, got {', '.join(loaded)}")
+    return loaded
 
 
 def run(params, pair, config, kept=None):

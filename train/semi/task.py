@@ -26,6 +26,7 @@ from modisp_jax.sheet import draw_columns
 from modisp_jax.vgg_file import load_vgg
 from train.cameras import cameras_of
 from train.loop import LoopConfig, Task
+from train.networks import load_network
 from train.optim import OptimizerConfig
 from train.photofinish import simulate
 from train.provenance import provenance
@@ -135,7 +136,11 @@ def task(experiment):
 
     def init(key):
         fresh = target.init(key, experiment)
-        return {target.entry: fresh if experiment.start is None else load_start(experiment.start, target.entry, fresh)}
+        if experiment.start is not None:
+            # Photofinishing may be of any variant, such as that of a style with a colour LUT.
+            alike = None if target.entry == "photofinish" else fresh
+            fresh = load_network(experiment.start, target.entry, alike)
+        return {target.entry: fresh}
 
     def loss(params, context, batch, keys, progress):
         del progress
@@ -182,19 +187,6 @@ def teaching(experiment, source):
         return {"cameras": cameras_of(experiment.tables)}
     params = load_teacher(experiment.teacher, experiment.isp)
     return {"teacher": params, "memory": fill_memory(params, [pair["input"] for pair in source.pairs], experiment)}
-
-
-def load_start(path, entry, fresh):
-    """The weights of a target; raises ``ValueError`` where the file has none, or of other shapes than ``fresh``.
-
-    Photofinishing may be of any variant, such as that of a style with a colour LUT.
-    """
-    params = load_params(str(path))
-    if entry not in params:
-        raise ValueError(f"{path}: expected weights of {entry}, got {', '.join(params)}")
-    if entry != "photofinish" and jax.tree.map(jnp.shape, params[entry]) != jax.tree.map(jnp.shape, fresh):
-        raise ValueError(f"{path}: expected {entry} of the experiment's shapes, got others")
-    return params[entry]
 
 
 def load_teacher(path, config):
