@@ -1,5 +1,6 @@
 """Figures as published: against numbers by hand, SSIM against plain NumPy, and the program on a folder of pairs."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -185,6 +186,23 @@ def test_losses_by_parameter(networks):
     ]
 
 
+def test_a_photo_taken_twice_counts_once(networks):
+    """Its takes' mean: three takes of one scene say less about other scenes than three scenes would."""
+    cases = [case(k, CAPTURE * np.float32([1, factor, 1, 1])) for k, factor in enumerate((1, 2, 8))]
+    scenes = [dataclasses.replace(each, name=name) for each, name in zip(cases, "aab", strict=True)]
+
+    def losses(some):
+        return parameter_losses(networks, TINY, lambda: some)["forward"]["all"]
+
+    each, merged, single = losses(cases), losses(scenes), [losses([one]) for one in cases]
+    lost = [found[DROPPED] for found in single]
+    assert each[DROPPED] == pytest.approx(np.mean(lost))
+    means = [(lost[0] + lost[1]) / 2, lost[2]]
+    assert merged[DROPPED] == pytest.approx(np.mean(means))
+    assert merged["dropped_error"] == pytest.approx(abs(means[0] - means[1]) / 2)
+    assert single[0]["dropped_error"] is None
+
+
 def test_photos_that_imaginary_cameras_take():
     class Photos(list):
         names = ("a", "b")
@@ -197,6 +215,10 @@ def test_photos_that_imaginary_cameras_take():
     for first, second in zip(cases, make(), strict=True):
         np.testing.assert_array_equal(first.pairs[1].mosaic, second.pairs[1].mosaic)
     assert len(list(make(limit=1))) == 2
+    twice = list(make(takes=2))
+    assert [c.name for c in twice] == [*"abab"] * 2
+    np.testing.assert_array_equal(twice[1].pairs[0].mosaic, cases[1].pairs[0].mosaic)
+    assert np.abs(twice[2].pairs[0].capture - cases[0].pairs[0].capture).max() > 1  # of "a" another take
     assert jnp.shape(cases[0].pairs[0].srgb) == (SIDE, SIDE, 3)
 
 

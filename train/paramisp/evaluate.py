@@ -10,6 +10,7 @@ Exit codes: 0 done, 2 bad input or pairs that had to be left out, 130 interrupte
 
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import sys
@@ -117,16 +118,17 @@ def cases_of_pairs(folder, side=CROP, limit=None):
         yield Case(sample["name"], sample["camera"], tuple(real_pair(part_of(sample, box)) for box in crops))
 
 
-def cases_of_photos(photos, sensors, cameras, side=CROP, limit=None):
-    """Ordinary photos, each taken by each of the imaginary cameras, with seeds that training never draws."""
+def cases_of_photos(photos, sensors, cameras, side=CROP, limit=None, takes=1):
+    """Ordinary photos, each taken ``takes`` times by each imaginary camera, with seeds that training never draws."""
     take = jax.jit(draw_pair)
-    for camera in cameras:
-        for k in range(min(len(photos), limit or len(photos))):
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(VALIDATION_SEED), k), camera)
-            photo = middle_of(photos[k]["srgb"], max(photos[k]["srgb"].shape))
-            pair = take(key, photo, sensors, np.array([camera]))
-            crops = five_crops(pair.mosaic.shape, side)
-            yield Case(photos.names[k], f"imaginary {camera}", tuple(part_of(pair, box) for box in crops))
+    shots = itertools.product(cameras, range(takes), range(min(len(photos), limit or len(photos))))
+    for camera, again, k in shots:
+        key = jax.random.fold_in(jax.random.key(VALIDATION_SEED), k + again * len(photos))
+        key = jax.random.fold_in(key, camera)
+        photo = middle_of(photos[k]["srgb"], max(photos[k]["srgb"].shape))
+        pair = take(key, photo, sensors, np.array([camera]))
+        crops = five_crops(pair.mosaic.shape, side)
+        yield Case(photos.names[k], f"imaginary {camera}", tuple(part_of(pair, box) for box in crops))
 
 
 def judge(params, config, pairs, capture=None, figures=measure):
@@ -181,26 +183,28 @@ def parameter_losses(params, config, cases, say=lambda line: None):
     Returns:
       ``{direction: {parameter or "all": {"wrong": dB, "dropped": dB, "wrong_error": dB, "dropped_error": dB}}}``: means
       over the photos that have the parameter and, for ``wrong``, for which there is another value; and the standard
-      errors of these means. None where there are none, or one photo alone.
+      errors of these means. None where there are none, or one photo alone. A photo that is taken more than once counts
+      once, with its mean: what the same scene loses from take to take is no evidence about other scenes.
     """
     captures = [np.asarray(case.pairs[0].capture) for case in cases()]
     groups = {name: [k] for k, name in enumerate(PARAMETERS)} | {"all": list(range(len(PARAMETERS)))}
-    losses = {name: {group: {WRONG: [], DROPPED: []} for group in groups} for name in directions_of(params)}
+    losses = {name: {group: {WRONG: {}, DROPPED: {}} for group in groups} for name in directions_of(params)}
     for number, case in enumerate(cases()):
         right = judge(params, config, case.pairs, figures=psnr)
         for group, places in groups.items():
             for way, capture in _replaced(captures, number, places).items():
                 for name, found in judge(params, config, case.pairs, capture, figures=psnr).items():
-                    losses[name][group][way].append(right[name] - found)
+                    losses[name][group][way].setdefault(case.name, []).append(right[name] - found)
         say(f"{case.name}, {case.camera}: with other exposure data")
     return {name: {group: _means_and_errors(ways) for group, ways in table.items()} for name, table in losses.items()}
 
 
 def _means_and_errors(ways):
-    """Mean of each list, and its standard error, by ``way`` and ``way_error``."""
-    means = {way: float(np.mean(values)) if values else None for way, values in ways.items()}
+    """Mean over photos of each ``{photo: losses}``, and its standard error, by ``way`` and ``way_error``."""
+    photos = {way: [float(np.mean(losses)) for losses in found.values()] for way, found in ways.items()}
+    means = {way: float(np.mean(values)) if values else None for way, values in photos.items()}
     error = lambda values: float(np.std(values, ddof=1)) / math.sqrt(len(values))  # noqa: E731
-    return means | {f"{way}_error": error(values) if len(values) > 1 else None for way, values in ways.items()}
+    return means | {f"{way}_error": error(values) if len(values) > 1 else None for way, values in photos.items()}
 
 
 def _replaced(captures, number, places):
@@ -279,6 +283,8 @@ class Options:
     """Side of the five crops in pixels."""
     limit: int | None = None
     """Measure only the first so many photos."""
+    takes: int = 1
+    """How often each imaginary camera takes each photo, every time with another sensor, light and exposure data."""
     parameters: bool = False
     """Also measure how much is lost with wrong or hidden exposure data; takes about ten times as long."""
     json: Path | None = None
@@ -293,9 +299,9 @@ def check(options):
         raise ValueError("--pictures: expected with --pairs")
     if not options.cameras or not set(options.cameras) <= set(range(imaginary.COUNT)):
         raise ValueError(f"--cameras: expected some of 0 to {imaginary.COUNT - 1}, got {options.cameras}")
-    if options.side < SMALLEST or (options.limit is not None and options.limit < 1):
-        got = f"{options.side} and {options.limit}"
-        raise ValueError(f"expected --side of at least {SMALLEST} and --limit of at least 1, got {got}")
+    if options.side < SMALLEST or (options.limit is not None and options.limit < 1) or options.takes < 1:
+        expected = f"--side of at least {SMALLEST}, --limit and --takes of at least 1"
+        raise ValueError(f"expected {expected}, got {options.side}, {options.limit} and {options.takes}")
     if options.json is not None and not options.json.parent.is_dir():
         raise ValueError(f"--json {options.json}: the folder {options.json.parent} does not exist")
 
@@ -312,7 +318,7 @@ def measure_files(options):
         cases = functools.partial(cases_of_pairs, folder, options.side, options.limit)
     else:
         known = PhotoFolder(options.photos), cameras_of(options.tables), options.cameras
-        cases = functools.partial(cases_of_photos, *known, options.side, options.limit)
+        cases = functools.partial(cases_of_photos, *known, options.side, options.limit, options.takes)
     rows = evaluate(params, config, cases(), _say)
     means = summary(rows)
     counts = {camera: sum(row["camera"] == camera for row in rows) for camera in means if camera != "mean"}
