@@ -5,7 +5,8 @@
 On the validation photos, which training never sees: taken by each of the imaginary cameras and measured as published
 (``train/paramisp/evaluate.py``); the same with exposure data wrong or unknown, parameter by parameter (table S5); and
 ordinary photos, with their own EXIF, taken back to raw and finished again: as they are, 1024 pixels made of millions
-and thus sharper than any demosaicing, and enlarged twice, about as soft as what cameras write at full size.
+and thus sharper than any demosaicing, and enlarged twice, about as soft as what cameras write at full size. Untrained
+networks do the same beside them: a plain gamma, and Malvar's demosaicing, which is what alone loses anything.
 ``--reports`` writes the table of networks fine-tuned on one camera alone, from what evaluation has found of them.
 ``--networks before=FILE after=FILE`` measures others besides, such as those before joint fine-tuning.
 """
@@ -16,10 +17,12 @@ import json
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import modisp_jax as mj
 from benchmarks.common import machine, write_results, write_table
+from modisp_jax.nets.paramisp import EXPONENTS
 from modisp_jax.paramisp import capture_of, photo_to_raw, raw_to_photo
 from modisp_jax.paramisp_commands import camera_of
 from modisp_jax.paramisp_file import load_paramisp
@@ -68,6 +71,11 @@ def there_and_back(params, config, folder):
             found[size][path.stem] = measure([picture], [srgb])
             say(f"{path.stem}, {size}: {found[size][path.stem]}")
     return found
+
+
+def untrained(config):
+    """Both networks before any training."""
+    return mj.init_params(jax.random.key(0), mj.PipelineConfig(None, None, None, **dict.fromkeys(EXPONENTS, config)))
 
 
 def middles(known):
@@ -144,6 +152,8 @@ def main():
         results["networks"][name] = {"cameras": summary(rows), "photos": photos}
         say(f"{name}: {results['networks'][name]['cameras']['mean']}")
     params, config = load_paramisp(networks=())
+    photos = there_and_back(untrained(config), config, experiment.val_photos)
+    results["networks"]["untrained"] = {"cameras": {}, "photos": photos}
     results["parameters"] = parameter_losses(params, config, lambda: middles(known), say)
     found = {
         "shipped": by_camera(results["networks"]),
