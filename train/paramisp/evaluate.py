@@ -125,8 +125,8 @@ def cases_of_photos(photos, sensors, cameras, side=CROP, limit=None, takes=1):
     for camera, again, k in shots:
         key = jax.random.fold_in(jax.random.key(VALIDATION_SEED), k + again * len(photos))
         key = jax.random.fold_in(key, camera)
-        photo = middle_of(photos[k]["srgb"], max(photos[k]["srgb"].shape))
-        pair = take(key, photo, sensors, np.array([camera]))
+        photo = photos[k]["srgb"]
+        pair = take(key, middle_of(photo, max(photo.shape)), sensors, np.array([camera]))
         crops = five_crops(pair.mosaic.shape, side)
         yield Case(photos.names[k], f"imaginary {camera}", tuple(part_of(pair, box) for box in crops))
 
