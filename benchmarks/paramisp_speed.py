@@ -4,12 +4,13 @@
 
 Training: images a second of whole steps (pairs drawn, both pictures dequantised, loss, gradient, optimiser) on patches
 of 448 pixels as in the paper, and of 96 as the shipped configs have, one network. Inference: a photo through either
-network in a process of its own, whose peak memory is its own: in bands, and in one piece at a size that allows it. The
-networks are untrained, which changes nothing of what is computed.
+network in a process of its own, whose peak memory is its own: by our kernels, and as XLA compiles it, in bands and, at
+a size that allows it, in one piece. The networks are untrained, which changes nothing of what is computed.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ import numpy as np
 from benchmarks.common import compile_time, machine, peak_memory, run_times, summary, write_results, write_table
 from modisp_jax.bench import parse_size
 from modisp_jax.config import ParamISPConfig, PipelineConfig
+from modisp_jax.kernels import dispatch
 from modisp_jax.paramisp import photo_to_raw, photos, raw_to_photo
 from modisp_jax.params import init_params
 from train.loop import first_state, make_step
@@ -54,14 +56,18 @@ def training_step(name, crop, batch, repeats):
     }
 
 
-def inference(name, direction, size, *, whole, repeats):
+KERNELS, BANDS, WHOLE = "kernels", "XLA, in bands", "XLA, in one piece"
+
+
+def inference(name, direction, size, *, by, repeats):
     """Times and peak memory of one photo, in this process."""
     h, w = parse_size(size)
     config = CONFIGS[name]
     network = f"{direction}_isp"
     params = init_params(jax.random.key(0), PipelineConfig(None, None, None, **{network: config}))[network]
-    if whole:
-        photos.LARGE = h * w
+    if by != KERNELS:
+        os.environ[dispatch.VARIABLE] = "0"
+        photos.LARGE = h * w if by == WHOLE else 0
     rng = np.random.default_rng(0)
     image = rng.random((h, w, 3) if direction == "inverse" else (h, w), np.float32)
     run = photo_to_raw if direction == "inverse" else raw_to_photo
@@ -86,18 +92,17 @@ def tables(results):
     for row in results["steps"]:
         cells = row["network"], row["patch"], row["batch"], f"{row['images_per_s']:.2f}", row["compile_s"]
         steps.append("| " + " | ".join(map(str, cells)) + " |")
-    runs = ["| networks | direction | photo | first s | later s | peak memory |", "|---|---|---|---|---|---|"]
+    runs = ["| networks | direction | photo | computed by | first s | later s | peak memory |", "|" + "---|" * 7]
     for row in results["inference"]:
-        size = row["size"] + (", in one piece" if row["whole"] else "")
-        cells = row["name"], row["direction"], size, row["first_s"], row["median_s"]
-        runs.append("| " + " | ".join(map(str, cells)) + f" | {row['peak_memory_mb'] / 1000:.2f} GB |")
+        cells = row["name"], row["direction"], row["size"], row["by"], f"{row['first_s']:.1f}", f"{row['median_s']:.2f}"
+        runs.append("| " + " | ".join(cells) + f" | {row['peak_memory_mb'] / 1000:.2f} GB |")
     return steps, runs
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["3000x4000"])
-    parser.add_argument("--whole", nargs="*", default=["1000x1200"], help="sizes that also go through in one piece")
+    parser.add_argument("--whole", nargs="*", default=["1000x1200"], help="sizes that XLA also computes in one piece")
     parser.add_argument("--networks", nargs="+", choices=CONFIGS, default=list(CONFIGS), help="of training")
     parser.add_argument("--inference", nargs="*", choices=CONFIGS, default=["shipped"], help="networks of inference")
     parser.add_argument("--repeats", type=int, default=2)
@@ -111,8 +116,8 @@ def main():
     for name in options.inference:
         for direction in ("inverse", "forward"):
             for size in (*options.whole, *options.sizes):
-                for whole in (True, False) if size in options.whole else (False,):
-                    case = {"name": name, "direction": direction, "size": size, "whole": whole}
+                for by in (KERNELS, WHOLE, BANDS) if size in options.whole else (KERNELS, BANDS):
+                    case = {"name": name, "direction": direction, "size": size, "by": by}
                     results["inference"].append(apart(**case, repeats=options.repeats))
                     print(results["inference"][-1], file=sys.stderr, flush=True)
     for name, crop, batch in STEPS:

@@ -4,7 +4,7 @@ import dataclasses
 
 from modisp_jax.checkpoints import load_params, read_card, shipped
 from modisp_jax.config import PARAMISP_READINGS, ParamISPConfig
-from modisp_jax.nets.paramisp import EXPONENTS
+from modisp_jax.nets.paramisp import EXPONENTS, differences
 from modisp_jax.params import config_of
 
 
@@ -47,14 +47,3 @@ def _reading(shape, said, source):
     if said and differences(config, card):
         raise ValueError(f"{source}: expected networks as its card has them, {card}, got {shape}")
     return config
-
-
-def differences(found, expected):
-    """What a configuration of loaded networks has otherwise than an expected one: "width 8, not 16", or "".
-
-    Of networks without a ParamNet it cannot be seen what that would be like.
-    """
-    unseen = () if found.steered else ("embedding", "equalized")
-    names = [field.name for field in dataclasses.fields(found) if field.name not in unseen]
-    pairs = [(name, getattr(found, name), getattr(expected, name)) for name in names]
-    return ", ".join(f"{name} {got}, not {wanted}" for name, got, wanted in pairs if got != wanted)

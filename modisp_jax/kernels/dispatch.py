@@ -5,10 +5,12 @@ The environment variable ``MODISP_KERNELS=0`` leaves all to XLA, to compare.
 
 import contextlib
 import contextvars
+import functools
 import os
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 VARIABLE = "MODISP_KERNELS"
 
@@ -31,6 +33,11 @@ def takes(*arrays):
     return all(jnp.result_type(x) == jnp.float32 and 0 not in jnp.shape(x) for x in leaves)
 
 
+def runs_kernels():
+    """Whether a program that is compiled now calls kernels, where they take what comes."""
+    return jax.default_backend() == "cpu" and os.environ.get(VARIABLE) != "0"
+
+
 def on_cpu(kernel, compiled, *arrays):
     """Calls ``kernel`` where the program is compiled for a CPU and it takes these arrays, else ``compiled``.
 
@@ -49,11 +56,25 @@ def by_platform(for_cpu, for_others, *arrays):
 
 
 def on_cpu_unless_differentiated(kernel, compiled, *arrays):
-    """The same; in reverse-mode differentiation ``compiled`` gives value and gradient."""
+    """The same; where it is differentiated, forward or in reverse, ``compiled`` gives value and derivatives."""
 
-    @jax.custom_vjp
+    @jax.custom_jvp
     def run(*arrays):
         return on_cpu(kernel, compiled, *arrays)
 
-    run.defvjp(lambda *arrays: jax.vjp(compiled, *arrays), lambda pullback, ct: pullback(ct))
+    @functools.partial(run.defjvp, symbolic_zeros=True)
+    def _(arrays, tangents):
+        leaves, tree = jax.tree.flatten(arrays)
+        tangents = jax.tree.leaves(tangents)
+        # Only of what moves: tangents that are zero, once arrays, would be computed with.
+        moving = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+
+        def of_moving(*values):
+            moved = leaves.copy()
+            for i, value in zip(moving, values, strict=True):
+                moved[i] = value
+            return compiled(*jax.tree.unflatten(tree, moved))
+
+        return jax.jvp(of_moving, [leaves[i] for i in moving], [tangents[i] for i in moving])
+
     return run(*arrays)

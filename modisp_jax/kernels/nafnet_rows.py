@@ -206,13 +206,14 @@ def out_conv_band(state, height, width, stride, planes, first, last, weights, bi
 
 @kernel
 def down_band(source, source_stride, planes, target, width, stride, first, last, weights, bias):
-    """2x2 convolution of stride 2 and ``2 planes`` outputs on rows [first, last) of ``target``.
+    """2x2 convolution of stride 2 on rows [first, last) of ``target``.
 
-    ``weights`` [2 planes, (row, column, plane) of the window].
+    ``weights`` [outputs, (row, column, plane) of the window], ``bias`` [outputs].
     """
+    outputs = len(bias)
     pairs = np.empty(2 * CHUNK * planes, np.float32)
     window = np.empty(4 * planes * CHUNK, np.float32)
-    y = np.empty(2 * planes * CHUNK, np.float32)
+    y = np.empty(outputs * CHUNK, np.float32)
     for row in range(first, last):
         for start in range(0, width, CHUNK):
             n = min(CHUNK, width - start)
@@ -231,34 +232,34 @@ def down_band(source, source_stride, planes, target, width, stride, first, last,
                             for p in range(m // 2):
                                 even[p] = pair[2 * p]
                                 odd[p] = pair[2 * p + 1]
-            mix(weights, bias, 4 * planes, 2 * planes, window, y, n, False)
-            store(y, 2 * planes, target, row * 2 * planes * stride + start, stride, n)
+            mix(weights, bias, 4 * planes, outputs, window, y, n, False)
+            store(y, outputs, target, row * outputs * stride + start, stride, n)
 
 
 @kernel
 def up_band(source, source_stride, planes, target, width, stride, first, last, weights, bias):
     """Adds the pixel shuffle of a 1x1 convolution of rows [first, last) of ``source`` [., planes, .] to ``target``.
 
-    ``target`` has ``planes / 2`` planes and twice the rows; ``width`` is the source's. ``weights`` [2 planes, planes],
-    outputs in the order (row in the pair, plane, column in the pair).
+    ``target`` has twice the rows; ``width`` is the source's. ``weights`` [4 outputs, planes] and ``bias`` in the order
+    (row in the pair, plane, column in the pair).
     """
-    half = planes // 2
+    outputs = len(bias) // 4
     x = np.empty(planes * CHUNK, np.float32)
-    y = np.empty(2 * planes * CHUNK, np.float32)
-    pairs = np.empty(half * CHUNK, np.float32)
+    y = np.empty(4 * outputs * CHUNK, np.float32)
+    pairs = np.empty(outputs * CHUNK, np.float32)
     for row in range(first, last):
         for start in range(0, width, CHUNK // 2):
             n = min(CHUNK // 2, width - start)
             load(source, row * planes * source_stride + start, source_stride, planes, x, n)
-            mix(weights, bias, planes, 2 * planes, x, y, n, False)
+            mix(weights, bias, planes, 4 * outputs, x, y, n, False)
             for i in range(2):
-                at = (2 * row + i) * half * stride + 2 * start
-                load(target, at, stride, half, pairs, 2 * n)
-                for c in range(half):
-                    left = y[(i * half + c) * 2 * CHUNK : ((i * half + c) * 2 + 1) * CHUNK]
-                    right = y[((i * half + c) * 2 + 1) * CHUNK : ((i * half + c) * 2 + 2) * CHUNK]
+                at = (2 * row + i) * outputs * stride + 2 * start
+                load(target, at, stride, outputs, pairs, 2 * n)
+                for c in range(outputs):
+                    left = y[(i * outputs + c) * 2 * CHUNK : ((i * outputs + c) * 2 + 1) * CHUNK]
+                    right = y[((i * outputs + c) * 2 + 1) * CHUNK : ((i * outputs + c) * 2 + 2) * CHUNK]
                     pair = pairs[c * CHUNK : (c + 1) * CHUNK]
                     for p in range(n):
                         pair[2 * p] += left[p]
                         pair[2 * p + 1] += right[p]
-                store(pairs, half, target, at, stride, 2 * n)
+                store(pairs, outputs, target, at, stride, 2 * n)

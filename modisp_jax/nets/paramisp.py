@@ -5,6 +5,8 @@ Paper: W. Kim et al., "ParamISP: Learned forward and inverse ISPs using camera p
 Notation: z embedding [E], W width, E embedding's length; features are what ``paramisp.features`` makes of an image.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -178,6 +180,14 @@ class GlobalNet(nn.Module):
         return Coefficients(self.config, name="coefficients")(x.mean(axis=(0, 1)), z)
 
 
+def finish_global(params, x, z, config):
+    """GlobalNet's coefficients [S, 39] from what its first :class:`Shrink` makes of an image's features."""
+    for i in (1, 2):
+        x = Shrink(config.width).apply({"params": params[f"shrink{i}"]}, x)
+    coefficients = params.get("coefficients", {})  # there are none where there are no stages
+    return Coefficients(config).apply({"params": coefficients}, x.mean(axis=(0, 1)), z)
+
+
 def init(config):
     """A parameter tree of the right shapes: ``{"local", "global"[, "param"]}``."""
     features, z = jnp.zeros((SMALLEST, SMALLEST, FEATURES)), jnp.zeros(config.embedding)
@@ -194,7 +204,7 @@ def init(config):
 
 def config_of(params):
     """The ``ParamISPConfig`` that a network's parameters show by their names and shapes; the rest by default."""
-    local, coefficients = params["local"], params["global"]["coefficients"]
+    local, coefficients = params["local"], params["global"].get("coefficients", {})
     param = params.get("param", {})
     shape = {"embedding": param["linear0"]["bias"].size, "equalized": len(param["iso"]["kernel"]) > 1} if param else {}
     return ParamISPConfig(
@@ -206,6 +216,17 @@ def config_of(params):
         camera_id="camera_id" in param,
         **shape,
     )
+
+
+def differences(found, expected):
+    """What a configuration of loaded networks has otherwise than an expected one: "width 8, not 16", or "".
+
+    Of networks without a ParamNet it cannot be seen what that would be like.
+    """
+    unseen = () if found.steered else ("embedding", "equalized", "color_metadata", "camera_id")
+    names = [field.name for field in dataclasses.fields(found) if field.name not in unseen]
+    pairs = [(name, getattr(found, name), getattr(expected, name)) for name in names]
+    return ", ".join(f"{name} {got}, not {wanted}" for name, got, wanted in pairs if got != wanted)
 
 
 def neutral_coefficients(config, exponent=1.0):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.nets.layers import correlate
-from modisp_jax.nets.paramisp import ChannelAttention, Coefficients, Double, Halve, Shrink, elu
+from modisp_jax.nets.paramisp import ChannelAttention, Double, Halve, Shrink, elu, finish_global
 from modisp_jax.paramisp.features import exposure_mask, features
 from modisp_jax.paramisp.stages import apply_global
 
@@ -115,9 +115,7 @@ def _shrink(params, image, source, *, config):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _finish_global(params, x, z, *, config):
-    for i in (1, 2):
-        x = _apply(Shrink(config.width), params[f"shrink{i}"], x)
-    return _apply(Coefficients(config), params["coefficients"], x.mean(axis=(0, 1)), z)
+    return finish_global(params, x, z, config)
 
 
 @functools.partial(jax.jit, static_argnames="residual")

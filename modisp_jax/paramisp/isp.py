@@ -7,11 +7,23 @@ Parameters", CVPR 2024, arXiv 2312.13313. Two networks of one architecture, a pa
     inverse:  sRGB -> GlobalNet -> LocalNet -> CanoNet inverse -> mosaic
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from modisp_jax.config import ParamISPConfig
-from modisp_jax.nets.paramisp import SMALLEST, GlobalNet, LocalNet, ParamNet
+from modisp_jax.config import PARAMISP_READINGS, ParamISPConfig
+from modisp_jax.kernels import paramisp as kernels
+from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
+from modisp_jax.nets.paramisp import (
+    SMALLEST,
+    GlobalNet,
+    LocalNet,
+    ParamNet,
+    config_of,
+    differences,
+    finish_global,
+)
 from modisp_jax.paramisp import canonet
 from modisp_jax.paramisp.capture import Capture, equalize
 from modisp_jax.paramisp.features import exposure_mask, features
@@ -57,17 +69,17 @@ def forward_isp(params, mosaic, illuminant, ccm, capture=None, *, pattern="RGGB"
       sRGB [H, W, 3], not clipped.
 
     Raises:
-      ValueError: a mosaic of another kind or size, or an unknown pattern.
+      ValueError: a mosaic of another kind or size, an unknown pattern, or parameters of another shape than ``config``.
 
     Reference: paper sections 3.1 to 3.3; facts 1.3 to 1.7.
     """
     check_mosaic(mosaic)
+    _check_network(params, config)
     z = embed(params, Capture() if capture is None else capture, illuminant, ccm, config, kept)
     linear = canonet.to_linear(mosaic, illuminant, ccm, pattern=pattern, clip_balanced=config.clip_balanced)
-    mask = exposure_mask(linear, config.mask_start)
-    image = linear + _local(params, linear, mask, z, config)
-    mask = mask if config.shared_mask else exposure_mask(image, config.mask_start)
-    return apply_global(_coefficients(params, image, mask, z, config), image, residual=config.residual)
+    image = linear + _local(params["local"], linear, linear, z, config)
+    source = linear if config.shared_mask else image
+    return apply_global(_coefficients(params["global"], image, source, z, config), image, residual=config.residual)
 
 
 def inverse_isp(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", config=PAPER, kept=None):
@@ -88,27 +100,61 @@ def inverse_isp(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", 
       Mosaic [H, W], black 0 and white 1, not clipped; with ``pattern=None`` camera RGB [H, W, 3].
 
     Raises:
-      ValueError: a picture of another kind or size, or an unknown pattern.
+      ValueError: a picture of another kind or size, an unknown pattern, or parameters of another shape than ``config``.
 
     Reference: paper sections 3.1 to 3.3; facts 1.3 to 1.7.
     """
     check_size(check_image(srgb, "srgb"), "srgb")
+    _check_network(params, config)
     z = embed(params, Capture() if capture is None else capture, illuminant, ccm, config, kept)
-    mask = exposure_mask(srgb, config.mask_start)
-    image = apply_global(_coefficients(params, srgb, mask, z, config), srgb, residual=config.residual)
-    mask = mask if config.shared_mask else exposure_mask(image, config.mask_start)
-    linear = image + _local(params, image, mask, z, config)
+    image = apply_global(_coefficients(params["global"], srgb, srgb, z, config), srgb, residual=config.residual)
+    linear = image + _local(params["local"], image, srgb if config.shared_mask else image, z, config)
     if pattern is None:
         return canonet.to_camera(linear, illuminant, ccm)
     return canonet.to_mosaic(linear, illuminant, ccm, pattern=pattern)
 
 
-def _local(params, image, mask, z, config):
-    return LocalNet(config).apply({"params": params["local"]}, features(image, mask, config), z)
+def _local(params, image, source, z, config):
+    """LocalNet's correction of an image whose over-exposure mask is that of ``source``: on CPUs by kernels."""
+
+    def compiled(params, image, source, z):
+        seen = features(image, exposure_mask(source, config.mask_start), config)
+        return LocalNet(config).apply({"params": params}, seen, z)
+
+    def by_kernels(params, image, source, z):
+        steer = params.get("steer")
+        added = jnp.zeros(config.width) if steer is None else z @ steer["kernel"] + steer["bias"]
+        return kernels.local_correction(params, image, source, added, config=config)
+
+    return _chosen(by_kernels, compiled, config, params, image, source, z)
 
 
-def _coefficients(params, image, mask, z, config):
-    return GlobalNet(config).apply({"params": params["global"]}, features(image, mask, config), z)
+def _coefficients(params, image, source, z, config):
+    """GlobalNet's coefficients of an image likewise."""
+
+    def compiled(params, image, source, z):
+        seen = features(image, exposure_mask(source, config.mask_start), config)
+        return GlobalNet(config).apply({"params": params}, seen, z)
+
+    def by_kernels(params, image, source, z):
+        pooled = kernels.shrunk(params["shrink0"], image, source, config=config)
+        return finish_global(params, pooled, z, config)
+
+    return _chosen(by_kernels, compiled, config, params, image, source, z)
+
+
+def _chosen(by_kernels, compiled, config, *arrays):
+    if not kernels.supports(config):
+        return compiled(*arrays)
+    return on_cpu_unless_differentiated(by_kernels, compiled, *arrays)
+
+
+def _check_network(params, config):
+    """Raises ``ValueError`` unless a network's parameters are of the shape that ``config`` says: kernels rely on it."""
+    unseen = {name: getattr(config, name) for name in PARAMISP_READINGS}
+    different = differences(dataclasses.replace(config_of(params), **unseen), config)
+    if different:
+        raise ValueError(f"params: expected a network of the shape that config has, got {different}")
 
 
 def check_mosaic(mosaic):

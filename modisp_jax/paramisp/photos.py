@@ -1,4 +1,8 @@
-"""Whole photos of any size through ParamISP's networks; large ones in bands of rows, whose memory is bounded."""
+"""Whole photos of any size through ParamISP's networks.
+
+Where XLA computes the networks, large photos go through in bands of rows, and so do huge ones on CPUs, where kernels
+compute the others.
+"""
 
 import functools
 
@@ -6,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels.dispatch import runs_kernels
+from modisp_jax.kernels.paramisp import supports
 from modisp_jax.nets.paramisp import SMALLEST
 from modisp_jax.numerics import clip01
 from modisp_jax.paramisp import bands, canonet
@@ -15,7 +21,10 @@ from modisp_jax.resample import reflect_index
 from modisp_jax.types import as_float32, check_image
 
 LARGE, LARGE_ELSEWHERE = 2**20, 2**25
-"""Pixels above which a photo goes through in bands: on CPUs, on other devices."""
+"""Pixels above which a photo goes through in bands: on CPUs without kernels, on other devices."""
+
+LARGE_FOR_KERNELS = 2**30
+"""The same for the kernels: pixels times LocalNet's width, of which they hold 8 bytes each."""
 
 
 def photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", config=PAPER):
@@ -37,7 +46,7 @@ def photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB",
     """
     size = check_image(srgb, "srgb")
     camera = as_float32((illuminant, ccm, Capture() if capture is None else capture))
-    run = _inverse_in_bands if _is_large(size, srgb, params, camera) else _inverse
+    run = _inverse_in_bands if _is_large(size, config, srgb, params, camera) else _inverse
     found = run(params, _filled(jnp.asarray(srgb, jnp.float32)), *camera, pattern=pattern, config=config)
     return found[: size[0], : size[1]]
 
@@ -61,15 +70,18 @@ def raw_to_photo(params, mosaic, illuminant, ccm, capture=None, *, pattern="RGGB
         got = f"{jnp.result_type(mosaic)} {shape}"
         raise ValueError(f"mosaic: expected floating-point values [H, W] of at least 2 x 2, got {got}")
     camera = as_float32((illuminant, ccm, Capture() if capture is None else capture))
-    run = _forward_in_bands if _is_large(shape, mosaic, params, camera) else _forward
+    run = _forward_in_bands if _is_large(shape, config, mosaic, params, camera) else _forward
     found = run(params, _filled(jnp.asarray(mosaic, jnp.float32)), *camera, pattern=pattern, config=config)
     return found[: shape[0], : shape[1]]
 
 
-def _is_large(size, *arrays):
+def _is_large(size, config, *arrays):
     """Whether to go by bands, which takes concrete arrays; other devices than CPUs can do with more at a time."""
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
-    return not traced and size[0] * size[1] > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
+    pixels = size[0] * size[1]
+    if runs_kernels() and supports(config):
+        return not traced and pixels * config.width > LARGE_FOR_KERNELS
+    return not traced and pixels > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
 
 
 def _inverse_in_bands(params, srgb, illuminant, ccm, capture, *, pattern, config):

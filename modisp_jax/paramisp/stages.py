@@ -7,9 +7,13 @@ gradients for every finite float:
     ln gamma in +-2, ln alpha in +-4, beta in 0..64
 """
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
+from modisp_jax.kernels.paramisp_stages import apply_stages
 from modisp_jax.nets.paramisp import BASIS, LINEAR
 from modisp_jax.numerics import clip
 
@@ -31,10 +35,25 @@ def apply_global(coefficients, image, *, residual):
     Returns:
       [H, W, 3], not clipped.
     """
+    compiled = functools.partial(_apply_compiled, residual=residual)
+    if image.ndim != 3 or not len(coefficients):
+        return compiled(coefficients, image)
+    return on_cpu_unless_differentiated(
+        functools.partial(_apply_kernel, residual=residual), compiled, coefficients, image
+    )
+
+
+def _apply_compiled(coefficients, image, *, residual):
     for stage in coefficients:
         change = quadratic(image, stage[: 3 * BASIS].reshape(BASIS, 3))
         image = _settled(curve(image + change if residual else change, stage[3 * BASIS :].reshape(3, 3)))
     return image
+
+
+def _apply_kernel(coefficients, image, *, residual):
+    quadratics = clip(coefficients[:, : 3 * BASIS], -LIMIT, LIMIT).reshape(-1, BASIS, 3)
+    shapes = [jnp.stack(curve_shape(stage[3 * BASIS :].reshape(3, 3))) for stage in coefficients]
+    return apply_stages(quadratics, jnp.stack(shapes), image, residual=residual)
 
 
 def _settled(image):
@@ -69,14 +88,19 @@ def curve(p, weights):
       weights: [3, 3] by rows, for R, G, B: ``gamma = exp(w0), beta = |w1|, alpha = exp(w2)``; 0 is the identity,
         exactly.
     """
+    gamma, a, b, low = curve_shape(weights)
+    held = clip(p, -LIMIT, LIMIT)
+    return (_odd_power(a * held + b, gamma) - low) / (1.0 - low) + (p - held)
+
+
+def curve_shape(weights):
+    """What a curve's weights [3, 3] are of it: gamma, a, b and low [3], ``((a p + b)^gamma - low) / (1 - low)``."""
     log_gamma, shift, log_alpha = weights
     gamma = jnp.exp(clip(log_gamma, -LOG_GAMMA, LOG_GAMMA))
     alpha = jnp.exp(clip(log_alpha, -LOG_ALPHA, LOG_ALPHA))
     beta = clip(jnp.where(shift < 0, -shift, shift), 0.0, LIMIT)  # jnp.abs has slope 0 at 0, where training begins
-    held = clip(p, -LIMIT, LIMIT)
     a, b = alpha / (alpha + beta), beta / (alpha + beta)
-    low = _odd_power(b, gamma)
-    return (_odd_power(a * held + b, gamma) - low) / (1.0 - low) + (p - held)
+    return gamma, a, b, _odd_power(b, gamma)
 
 
 def _odd_power(t, gamma):

@@ -35,18 +35,6 @@ def network(config):
     return numbered_params(shapes)
 
 
-@pytest.fixture
-def by_xla(monkeypatch):
-    """A function that calls another as XLA alone compiles it."""
-
-    def call(function, *arrays):
-        with monkeypatch.context() as patch:
-            patch.setenv(dispatch.VARIABLE, "0")
-            return jax.jit(lambda *a: function(*a))(*arrays)
-
-    return call
-
-
 def restore(config, **options):
     return lambda params, image, strength=1.0: nafnet.restore(params, image, jnp.float32(strength), config, **options)
 

@@ -136,3 +136,22 @@ def test_exposure_data_come_from_files():
     found = capture_of(RawMetadata(iso=400.0, exposure_time=0.01, focal_length=35))
     assert (found.iso, found.exposure_time, found.focal_length) == (400.0, 0.01, 35.0)
     assert np.isnan(found.f_number)
+
+
+def test_networks_of_another_shape_are_refused():
+    params, srgb = network("inverse_isp"), jnp.asarray(photo(88, 88))
+    for config, said in (
+        (ParamISPConfig(), "width 4, not 64, embedding 6, not 64, blocks 1, not 2"),
+        (dataclasses.replace(SMALL, steered=False), "steered True, not False"),
+        (dataclasses.replace(SMALL, stages=2), "stages 4, not 2"),
+    ):
+        with pytest.raises(ValueError, match=f"of the shape that config has, got {said}"):
+            inverse_isp(params, srgb, *CAMERA, config=config)
+        with pytest.raises(ValueError, match=said):
+            forward_isp(params, srgb[..., 0], *CAMERA, config=config)
+
+
+def test_the_reading_of_a_network_without_paramnet_is_free():
+    config = dataclasses.replace(RELEASED, steered=False)
+    found = inverse_isp(network("inverse_isp", config), jnp.asarray(photo(88, 88)), *CAMERA, config=config)
+    assert np.isfinite(found).all()

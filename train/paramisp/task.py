@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from modisp_jax.config import ParamISPConfig, PipelineConfig
+from modisp_jax.nets.paramisp import differences
 from modisp_jax.numerics import clip01
 from modisp_jax.paramisp.capture import from_array
 from modisp_jax.paramisp.isp import draw_kept, forward_isp, inverse_isp
-from modisp_jax.paramisp_file import differences, load_paramisp
+from modisp_jax.paramisp_file import load_paramisp
 from modisp_jax.params import init_params
 from modisp_jax.sheet import draw_columns
 from train.loop import LoopConfig, Task
