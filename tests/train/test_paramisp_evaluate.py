@@ -246,6 +246,8 @@ def test_the_program(networks, tmp_path, capsys):
         ([], "either --pairs FOLDER or --photos FOLDER"),
         (["--photos", ".", "--cameras", "7"], "--cameras: expected some of 0 to 4"),
         (["--photos", ".", "--side", "40"], "--side of at least 88"),
+        (["--photos", ".", "--pair-cache", "."], "--pair-cache: expected with --pairs"),
+        (["--pairs", ".", "--takes", "3"], "--takes: expected with --photos"),
         (["--pairs", "nowhere", "--json", "nowhere/e.json"], "the folder nowhere does not exist"),
     ],
 )

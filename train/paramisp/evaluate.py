@@ -295,8 +295,10 @@ def check(options):
     """Whatever can be known to fail later fails here, before any work."""
     if (options.pairs is None) == (options.photos is None):
         raise ValueError("expected either --pairs FOLDER or --photos FOLDER")
-    if options.pictures is not None and options.pairs is None:
-        raise ValueError("--pictures: expected with --pairs")
+    for folder, names in (("pairs", ("pictures", "pair_cache")), ("photos", ("cameras", "tables", "takes"))):
+        given = [name for name in names if getattr(options, name) != getattr(Options(), name)]
+        if given and getattr(options, folder) is None:  # else it would be ignored
+            raise ValueError(f"--{given[0].replace('_', '-')}: expected with --{folder}")
     if not options.cameras or not set(options.cameras) <= set(range(imaginary.COUNT)):
         raise ValueError(f"--cameras: expected some of 0 to {imaginary.COUNT - 1}, got {options.cameras}")
     if options.side < SMALLEST or (options.limit is not None and options.limit < 1) or options.takes < 1:
