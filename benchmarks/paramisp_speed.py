@@ -9,6 +9,7 @@ a size that allows it, in one piece. The networks are untrained, which changes n
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -103,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["3000x4000"])
     parser.add_argument("--whole", nargs="*", default=["1000x1200"], help="sizes that XLA also computes in one piece")
+    parser.add_argument("--large", nargs="*", default=["4000x6000"], help="sizes for which XLA is not waited for")
     parser.add_argument("--networks", nargs="+", choices=CONFIGS, default=list(CONFIGS), help="of training")
     parser.add_argument("--inference", nargs="*", choices=CONFIGS, default=["shipped"], help="networks of inference")
     parser.add_argument("--repeats", type=int, default=2)
@@ -113,13 +115,15 @@ def main():
         print(json.dumps(inference(**json.loads(options.case))))
         return
     about, results = machine(), {"steps": [], "inference": []}
-    for name in options.inference:
-        for direction in ("inverse", "forward"):
-            for size in (*options.whole, *options.sizes):
-                for by in (KERNELS, WHOLE, BANDS) if size in options.whole else (KERNELS, BANDS):
-                    case = {"name": name, "direction": direction, "size": size, "by": by}
-                    results["inference"].append(apart(**case, repeats=options.repeats))
-                    print(results["inference"][-1], file=sys.stderr, flush=True)
+    cases = [
+        *itertools.product(options.whole, (KERNELS, WHOLE, BANDS)),
+        *itertools.product(options.sizes, (KERNELS, BANDS)),
+        *itertools.product(options.large, (KERNELS,)),
+    ]
+    for name, direction, (size, by) in itertools.product(options.inference, ("inverse", "forward"), cases):
+        case = {"name": name, "direction": direction, "size": size, "by": by}
+        results["inference"].append(apart(**case, repeats=options.repeats))
+        print(results["inference"][-1], file=sys.stderr, flush=True)
     for name, crop, batch in STEPS:
         if name in options.networks:
             results["steps"].append(training_step(name, crop, batch, options.repeats))

@@ -2,9 +2,10 @@
 
 Of the 96 features of a pixel 84 are soft histograms, all but a few of them zero: what a convolution makes of them is
 looked up in tables of its own weights, and the features are never held for more than three rows. A block goes through
-the image three times: both convolutions, whose result is kept for its means and maxima; mean and maximum over the
-channels; attention, added in place. Full-size memory is one image of LocalNet's width, to which the way back up is
-added in place, and one block's convolutions: 8 bytes a channel and pixel.
+the image three times: both convolutions, for their means and maxima; mean and maximum over the channels; attention,
+added in place. Full-size memory is one image of LocalNet's width, to which the way back up is added in place, 4 bytes a
+channel and pixel, and as much again for a block's convolutions, where they take less than a gigabyte; where they take
+more, they are computed twice.
 """
 
 import math
@@ -20,6 +21,16 @@ from modisp_jax.tree import flatten, unflatten
 
 IMAGE_AND_SLOPES, HISTOGRAMS, MASK = slice(0, 9), slice(9, 93), slice(93, 96)
 """Of the features, in the order of ``paramisp.features``."""
+
+
+KEPT = 2**28
+"""Numbers of a block's convolutions up to which they are kept, a gigabyte; beyond, they are computed twice."""
+
+SEEN = 5
+"""Rows that a block sees on either side: two convolutions and attention over places."""
+
+STRIP = 64
+"""Rows whose convolutions are computed again at a time."""
 
 
 def supports(config):
@@ -128,26 +139,72 @@ def _head(params, image, source, added, bins, mask_start):
 
 def _blocks(params, place, count, x):
     """A place's blocks, in place."""
-    if count == 0:
-        return
-    y = Planes(x.height, x.width, x.planes)
-    places = np.empty((x.height, 2, x.width + 2 * paramisp_rows.PLACES), np.float32)
+    kept = np.empty_like(x.data) if count and x.data.size <= KEPT else None
     for i in range(count):
-        _block(params[f"{place}_block{i}"], x, y, places)
+        _block(params[f"{place}_block{i}"], x, kept)
 
 
-def _block(params, x, y, places):
+def _block(params, x, kept):
     narrow, wide = ((taps(params[name]), flat(params[name]["bias"])) for name in ("conv1", "conv2"))
-    seen = x.data, _edge_rows(x.height), *narrow, *wide
-    sums, largest = np.zeros((x.height, x.planes)), np.empty((x.height, x.planes), np.float32)
-    each_band(x.height, lambda *band: paramisp_rows.convolutions_band(*seen, y.data, sums, largest, *band))
+    convolutions = *narrow, *wide
+    rows, sums, largest = (
+        _edge_rows(x.height),
+        np.zeros((x.height, x.planes)),
+        np.empty((x.height, x.planes), np.float32),
+    )
+
+    def convolve(first, last):
+        target = np.empty((1, *x.data.shape[1:]), np.float32) if kept is None else kept
+        paramisp_rows.convolutions_band(x.data, rows, *convolutions, target, sums, largest, first, last)
+
+    each_band(x.height, convolve)
     mean = (sums.sum(axis=0) / (x.height * x.width)).astype(np.float32)
     factor = _channel_attention(params["channels"], mean, largest.max(axis=0))
-    each_band(x.height, lambda *band: paramisp_rows.places_band(y.data, factor, places, *band))
     weights = np.ascontiguousarray(params["places"]["kernel"][..., 0].transpose(2, 0, 1))
-    attention = factor, places, weights, params["places"]["bias"][0]
-    each_band(x.height, lambda *band: paramisp_rows.attend_band(x.data, y.data, *attention, *band))
+    attention = factor, weights, params["places"]["bias"][0]
+    if kept is None:
+        _attend_in_strips(x, convolutions, attention)
+    else:
+        places = _places(x.height, x.width)
+        each_band(x.height, lambda *band: paramisp_rows.places_band(kept, factor, places, *band))
+        each_band(x.height, lambda *band: paramisp_rows.attend_band(x.data, kept, places, *attention, *band))
     _repeat_edges(x)
+
+
+def _attend_in_strips(x, convolutions, attention):
+    """The convolutions again, strip by strip, each replaced once what the next one sees of it is put aside."""
+    edges = {}
+
+    def prepare(first, last):  # before any band is replaced
+        edges[first] = x.data[max(first - SEEN, 0) : first].copy(), x.data[last : last + SEEN].copy()
+
+    def attend(first, last):
+        above, below = edges[first]
+        for top in range(first, last, STRIP):
+            end = min(top + STRIP, last)
+            rows = np.concatenate([above, x.data[top : min(end + SEEN, last)], below[: max(end + SEEN - last, 0)]])
+            start = top - len(above)
+            above = rows[max(end - SEEN - start, 0) : end - start].copy()
+            _attend_strip(x, rows, start, top, end, convolutions, attention)
+
+    each_band(x.height, attend, prepare)
+
+
+def _attend_strip(x, rows, start, top, end, convolutions, attention):
+    """Rows ``top`` to ``end``; ``rows`` are what they see, as they were, the first of them row ``start``."""
+    y, places = np.empty_like(rows), _places(len(rows), x.width)
+    sums, largest = np.zeros((len(rows), x.planes)), np.empty((len(rows), x.planes), np.float32)  # known already
+    inside = _edge_rows(x.height)[start : start + len(rows) + 2] - start
+    seen = max(top - paramisp_rows.PLACES, 0) - start, min(end + paramisp_rows.PLACES, x.height) - start
+    paramisp_rows.convolutions_band(rows, inside, *convolutions, y, sums, largest, *seen)
+    paramisp_rows.places_band(y, attention[0], places, *seen)
+    target = x.data[start : start + len(rows)]
+    paramisp_rows.attend_band(target, y, places, *attention, top - start, end - start)
+
+
+def _places(height, width):
+    """Room for mean and maximum of each pixel's channels."""
+    return np.empty((height, 2, width + 2 * paramisp_rows.PLACES), np.float32)
 
 
 def _channel_attention(params, mean, largest):

@@ -207,7 +207,9 @@ def shrink_band(image, source, mask_start, grid, weights, bias, table, pooled, f
 
 @kernel
 def convolutions_band(source, rows, narrow, narrow_bias, wide, wide_bias, target, sums, largest, first, last):
-    """A block's two convolutions on rows [first, last) of ``target``, with the sums and maxima [H, C] of its rows.
+    """A block's two convolutions on rows [first, last), with the sums and maxima [H, C] of its rows.
+
+    They go to ``target`` [H, C, stride], or, of fewer rows, over and over to the same ones.
 
     ``rows`` [H + 2]: which row is read as -1, 0, .. H.
     """
@@ -238,7 +240,7 @@ def convolutions_band(source, rows, narrow, narrow_bias, wide, wide_bias, target
             convolve_chunk(ring, slots, 0, start, wide, wide_bias, x, y, n)
             for c in range(planes):
                 values, most = y[c * CHUNK : c * CHUNK + n], peaks[c * CHUNK : c * CHUNK + n]
-                copy(values, target[done, c, BORDER + start :], n)
+                copy(values, target[done % len(target), c, BORDER + start :], n)
                 total = np.float32(0)
                 for p in range(n):
                     total += values[p]
@@ -280,7 +282,7 @@ def places_band(y, factor, places, first, last):
 
 
 @kernel
-def attend_band(x, y, factor, places, weights, bias, first, last):
+def attend_band(x, y, places, factor, weights, bias, first, last):
     """``x += factor y sigmoid(conv7x7(places))`` on rows [first, last); ``weights`` [2, 7, 7]."""
     height, planes = x.shape[:2]
     width = x.shape[2] - 2 * BORDER

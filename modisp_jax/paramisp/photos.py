@@ -1,7 +1,6 @@
 """Whole photos of any size through ParamISP's networks.
 
-Where XLA computes the networks, large photos go through in bands of rows, and so do huge ones on CPUs, where kernels
-compute the others.
+Where XLA computes the networks, large photos go through in bands of rows; the kernels for CPUs need none.
 """
 
 import functools
@@ -22,9 +21,6 @@ from modisp_jax.types import as_float32, check_image
 
 LARGE, LARGE_ELSEWHERE = 2**20, 2**25
 """Pixels above which a photo goes through in bands: on CPUs without kernels, on other devices."""
-
-LARGE_FOR_KERNELS = 2**30
-"""The same for the kernels: pixels times LocalNet's width, of which they hold 8 bytes each."""
 
 
 def photo_to_raw(params, srgb, illuminant, ccm, capture=None, *, pattern="RGGB", config=PAPER):
@@ -78,10 +74,9 @@ def raw_to_photo(params, mosaic, illuminant, ccm, capture=None, *, pattern="RGGB
 def _is_large(size, config, *arrays):
     """Whether to go by bands, which takes concrete arrays; other devices than CPUs can do with more at a time."""
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
-    pixels = size[0] * size[1]
-    if runs_kernels() and supports(config):
-        return not traced and pixels * config.width > LARGE_FOR_KERNELS
-    return not traced and pixels > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
+    if traced or (runs_kernels() and supports(config)):
+        return False
+    return size[0] * size[1] > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
 
 
 def _inverse_in_bands(params, srgb, illuminant, ccm, capture, *, pattern, config):

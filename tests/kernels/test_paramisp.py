@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from modisp_jax.config import RELEASED_PARAMISP, ParamISPConfig
+from modisp_jax.kernels import paramisp as kernels
 from modisp_jax.kernels import threads
 from modisp_jax.kernels.paramisp_rows import _exponential
 from modisp_jax.kernels.paramisp_stages import _power
@@ -73,6 +74,17 @@ def test_bands_of_rows_change_nothing(rows, monkeypatch):
     want = run(networks(SMALL), image)
     monkeypatch.setattr(threads, "LEAST_ROWS", rows)
     monkeypatch.setattr(threads, "BANDS_A_CORE", 1000)
+    np.testing.assert_allclose(run(networks(SMALL), image), want, rtol=0, atol=5e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("strip", [1, 3, 64])
+def test_convolutions_that_are_not_kept_change_nothing(strip, rows, monkeypatch):
+    run, image = forward(SMALL), scene(92, 88)[..., 0]
+    want = run(networks(SMALL), image)
+    monkeypatch.setattr(kernels, "KEPT", 0)
+    monkeypatch.setattr(kernels, "STRIP", strip)
+    monkeypatch.setattr(threads, "LEAST_ROWS", rows)
     np.testing.assert_allclose(run(networks(SMALL), image), want, rtol=0, atol=5e-7)
 
 
