@@ -22,7 +22,6 @@ from modisp_jax.tree import flatten, unflatten
 IMAGE_AND_SLOPES, HISTOGRAMS, MASK = slice(0, 9), slice(9, 93), slice(93, 96)
 """Of the features, in the order of ``paramisp.features``."""
 
-
 KEPT = 2**28
 """Numbers of a block's convolutions up to which they are kept, a gigabyte; beyond, they are computed twice."""
 
