@@ -95,14 +95,16 @@ def coordinate_attention(x, params):
     strip = (grouped / np.sqrt(np.square(grouped).mean(axis=(0, 2), keepdims=True) + EPSILON)).reshape(strip.shape)
     strip = strip * params["norm"]["scale"] + params["norm"]["bias"]
     strip = np.where(strip >= 0, strip, SLOPE * strip)
-    rows = _sigmoid(strip[: x.height] @ params["rows"]["kernel"][0, 0])
-    columns = np.ascontiguousarray(_sigmoid(strip[x.height :] @ params["columns"]["kernel"][0, 0]).T)
+    rows = sigmoid(strip[: x.height] @ params["rows"]["kernel"][0, 0])
+    columns = np.ascontiguousarray(sigmoid(strip[x.height :] @ params["columns"]["kernel"][0, 0]).T)
     each_band(x.height, lambda first, last: _scale_band(x.data, rows, columns, first, last))
     fill_border(x)
 
 
-def _sigmoid(x):
-    return (1 / (1 + np.exp(-x))).astype(np.float32)
+def sigmoid(x):
+    """``1 / (1 + exp(-x))``, 0 where the exponential is more than a float32."""
+    with np.errstate(over="ignore"):
+        return (1 / (1 + np.exp(-x))).astype(np.float32)
 
 
 def taps(conv):
@@ -116,6 +118,13 @@ def _leak(planes, x, n):
         values = x[c * CHUNK : c * CHUNK + n]
         for p in range(n):
             values[p] = max(values[p], SLOPE * values[p])
+
+
+@kernel
+def around(row, slots):
+    """Which rows of a ring of three hold those above, at and below an image's ``row``; row r is in r modulo 3."""
+    for i in range(3):
+        slots[i] = (row + 2 + i) % 3
 
 
 @kernel

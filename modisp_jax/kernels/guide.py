@@ -13,6 +13,7 @@ from modisp_jax.kernels.convolution import (
     CONVOLVED,
     SLOPE,
     Planes,
+    around,
     convolve,
     convolve_chunk,
     coordinate_attention,
@@ -129,8 +130,7 @@ def _fuse_band(
         done = row - 1
         if done < first:
             continue
-        for i in range(3):
-            slots[i] = (done + 2 + i) % 3
+        around(done, slots)
         for start in range(0, width, CONVOLVED):
             n = min(CONVOLVED, width - start)
             convolve_chunk(ring, slots, 0, start, weights, bias, x, y, n)

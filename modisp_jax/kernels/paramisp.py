@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from modisp_jax.kernels import nafnet_rows, paramisp_rows, xla
-from modisp_jax.kernels.convolution import BORDER, Planes, taps
+from modisp_jax.kernels.convolution import BORDER, Planes, sigmoid, taps
 from modisp_jax.kernels.rows import flat
 from modisp_jax.kernels.threads import each_band
 from modisp_jax.tree import flatten, unflatten
@@ -25,7 +25,7 @@ IMAGE_AND_SLOPES, HISTOGRAMS, MASK = slice(0, 9), slice(9, 93), slice(93, 96)
 KEPT = 2**28
 """Numbers of a block's convolutions up to which they are kept, a gigabyte; beyond, they are computed twice."""
 
-SEEN = 5
+SEEN = 2 + paramisp_rows.PLACES
 """Rows that a block sees on either side: two convolutions and attention over places."""
 
 STRIP = 64
@@ -216,8 +216,7 @@ def _channel_attention(params, mean, largest):
         hidden = linear("squeeze", v)
         return linear("excite", np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0))))
 
-    # By its hyperbolic tangent, where nothing overflows.
-    return (0.5 + 0.5 * np.tanh(0.5 * (excited(mean) + excited(largest)))).astype(np.float32)
+    return sigmoid(excited(mean) + excited(largest))
 
 
 def _inner(x):

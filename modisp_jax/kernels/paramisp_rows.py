@@ -7,11 +7,14 @@ it starts, and ``shares``, how far it is on the way to the next.
 
 import numpy as np
 
-from modisp_jax.kernels.convolution import BORDER, CONVOLVED, convolve_chunk
+from modisp_jax.kernels.convolution import BORDER, CONVOLVED, around, convolve_chunk
 from modisp_jax.kernels.rows import CHUNK, copy, index, kernel, mix
 
 PLANES = 12
 """Of the features beside the soft histograms: image 3, slopes 6, over-exposure 3."""
+
+PLACES = 3
+"""Pixels that attention over places sees on either side."""
 
 LEAST = np.float32(-20)
 """Under it ``exp(x) - 1`` is -1 in float32."""
@@ -169,8 +172,7 @@ def head_band(image, source, mask_start, grid, weights, bias, table, target, fir
         done = row - 1
         if done < first:
             continue
-        for i in range(3):
-            slots[i] = (done + 2 + i) % 3
+        around(done, slots)
         for start in range(0, width, CHUNK):
             n = min(CHUNK, width - start)
             at = BORDER - 1 + start
@@ -190,8 +192,7 @@ def shrink_band(image, source, mask_start, grid, weights, bias, table, pooled, f
         feature_row(image, source, row, mask_start, grid, ring[slot], nodes[slot], shares[slot], smooth, steep)
         if row == 4 * first or row % 2:
             continue
-        for i in range(3):
-            slots[i] = (row - 2 + i) % 3
+        around(row - 1, slots)
         target = pooled[(row - 2) // 4]
         for start in range(0, 2 * pooled.shape[1], CHUNK):
             n = min(CHUNK, 2 * pooled.shape[1] - start)
@@ -209,9 +210,8 @@ def shrink_band(image, source, mask_start, grid, weights, bias, table, pooled, f
 def convolutions_band(source, rows, narrow, narrow_bias, wide, wide_bias, target, sums, largest, first, last):
     """A block's two convolutions on rows [first, last), with the sums and maxima [H, C] of its rows.
 
-    They go to ``target`` [H, C, stride], or, of fewer rows, over and over to the same ones.
-
-    ``rows`` [H + 2]: which row is read as -1, 0, .. H.
+    They go to ``target`` [H, C, stride], or, of fewer rows, over and over to the same ones. ``rows`` [H + 2]: which
+    row is read as -1, 0, .. H.
     """
     width = source.shape[2] - 2 * BORDER
     planes, hidden = source.shape[1], len(narrow_bias)
@@ -233,8 +233,7 @@ def convolutions_band(source, rows, narrow, narrow_bias, wide, wide_bias, target
         done = row - 1
         if done < first:
             continue
-        for i in range(3):
-            slots[i] = (done + 2 + i) % 3
+        around(done, slots)
         for start in range(0, width, CONVOLVED):
             n = min(CONVOLVED, width - start)
             convolve_chunk(ring, slots, 0, start, wide, wide_bias, x, y, n)
@@ -248,10 +247,6 @@ def convolutions_band(source, rows, narrow, narrow_bias, wide, wide_bias, target
                 sums[done, c] += np.float64(total)
         for c in range(planes):
             largest[done, c] = peaks[c * CHUNK : c * CHUNK + min(CONVOLVED, width)].max()
-
-
-PLACES = 3
-"""Pixels that attention over places sees on either side."""
 
 
 @kernel

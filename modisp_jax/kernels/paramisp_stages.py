@@ -10,6 +10,9 @@ from modisp_jax.kernels.threads import each_band
 LIMIT, LEAST = np.float32(64), np.float32(1e-6)
 """Of colours, and of what powers are taken of, as in ``paramisp.stages``."""
 
+LINEAR = (3, 6, 8)
+"""Which terms of a quadratic are r, g and b."""
+
 HALF_ROOT = np.int32(np.float32(np.sqrt(0.5)).view(np.int32))
 TO_LOG2 = 2 / np.log(2)
 A1, A3, A5, A7, A9 = (np.float32(TO_LOG2 / n) for n in (1, 3, 5, 7, 9))
@@ -87,38 +90,35 @@ def _curve(x, held, curve, c, size, bits, y, n):
 
 
 @kernel
+def _quadratic(colours, held, weights, c, residual, target, n):
+    """Channel ``c`` of a stage's quadratic; ``weights`` [10, 3]."""
+    w = weights[:, c]
+    w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]
+    own = np.float32(1 if residual else 0)
+    beyond = own + min(max(w[LINEAR[c]], np.float32(0)), np.float32(1))
+    red, green, blue, before, inside = held[0], held[1], held[2], colours[c], held[c]
+    for p in range(n):
+        r, g, b = red[p], green[p], blue[p]
+        total = r * (w0 * r + w1 * g + w2 * b + w3) + g * (w4 * g + w5 * b + w6) + b * (w7 * b + w8)
+        target[p] = total + w9 + own * inside[p] + beyond * (before[p] - inside[p])
+
+
+@kernel
 def _stages_band(image, quadratics, curves, residual, out, first, last):
     width = image.shape[1]
-    one, nothing = np.float32(1), np.float32(0)
-    r, g, b = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    red, green, blue = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
-    x = np.empty((3, CHUNK), np.float32)
+    colours = np.empty((3, CHUNK), np.float32)
+    held, mixed = np.empty_like(colours), np.empty_like(colours)
     size, y, bits = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32), np.empty(CHUNK, np.int32)
     for row in range(first, last):
         for start in range(0, width, CHUNK):
             n = min(CHUNK, width - start)
-            for p in range(n):
-                r[p], g[p], b[p] = image[row, start + p, 0], image[row, start + p, 1], image[row, start + p, 2]
+            colours[:, :n] = image[row, start : start + n].T
             for s in range(len(quadratics)):
-                _held(r, red, n)
-                _held(g, green, n)
-                _held(b, blue, n)
                 for c in range(3):
-                    w = quadratics[s, :, c]
-                    w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]
-                    beyond = w3 if c == 0 else w6 if c == 1 else w8
-                    beyond = min(max(beyond, nothing), one) + (one if residual else nothing)
-                    own, held = (r, red) if c == 0 else (g, green) if c == 1 else (b, blue)
-                    more = one if residual else nothing
-                    target = x[c]
-                    for p in range(n):
-                        u, v, w = red[p], green[p], blue[p]
-                        total = u * (w0 * u + w1 * v + w2 * w + w3) + v * (w4 * v + w5 * w + w6) + w * (w7 * w + w8)
-                        target[p] = total + w9 + more * held[p] + beyond * (own[p] - held[p])
-                for p in range(n):
-                    r[p], g[p], b[p] = x[0, p], x[1, p], x[2, p]
-                _curve(r, red, curves[s], 0, size, bits, y, n)
-                _curve(g, red, curves[s], 1, size, bits, y, n)
-                _curve(b, red, curves[s], 2, size, bits, y, n)
-            for p in range(n):
-                out[row, start + p, 0], out[row, start + p, 1], out[row, start + p, 2] = r[p], g[p], b[p]
+                    _held(colours[c], held[c], n)
+                for c in range(3):
+                    _quadratic(colours, held, quadratics[s], c, residual, mixed[c], n)
+                for c in range(3):
+                    _curve(mixed[c], held[c], curves[s], c, size, bits, y, n)
+                colours, mixed = mixed, colours
+            out[row, start : start + n] = colours[:, :n].T

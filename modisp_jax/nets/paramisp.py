@@ -168,24 +168,18 @@ class Coefficients(nn.Module):
 
 
 class GlobalNet(nn.Module):
-    """The stages' coefficients [S, 39] from an image's features [H, W, 96]."""
+    """The stages' coefficients [S, 39] from an image's features [H, W, 96].
+
+    ``first`` is the :class:`Shrink` to begin with: 1 where ``x`` is what the one before makes of the features.
+    """
 
     config: ...
 
     @nn.compact
-    def __call__(self, features, z=None):
-        x = features
-        for i in range(3):
+    def __call__(self, x, z=None, first=0):
+        for i in range(first, 3):
             x = Shrink(self.config.width, name=f"shrink{i}")(x)
         return Coefficients(self.config, name="coefficients")(x.mean(axis=(0, 1)), z)
-
-
-def finish_global(params, x, z, config):
-    """GlobalNet's coefficients [S, 39] from what its first :class:`Shrink` makes of an image's features."""
-    for i in (1, 2):
-        x = Shrink(config.width).apply({"params": params[f"shrink{i}"]}, x)
-    coefficients = params.get("coefficients", {})  # there are none where there are no stages
-    return Coefficients(config).apply({"params": coefficients}, x.mean(axis=(0, 1)), z)
 
 
 def init(config):

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.nets.layers import correlate
-from modisp_jax.nets.paramisp import ChannelAttention, Double, Halve, Shrink, elu, finish_global
-from modisp_jax.paramisp.features import exposure_mask, features
+from modisp_jax.nets.layers import Linear, correlate
+from modisp_jax.nets.paramisp import ChannelAttention, Double, GlobalNet, Halve, Shrink, elu
+from modisp_jax.paramisp.features import features
 from modisp_jax.paramisp.stages import apply_global
 
 PIXELS = 2**18
@@ -60,13 +60,13 @@ def _apply(module, params, *inputs):
 
 def _features(image, source, config):
     """Features of rows but the outer ones, which the slopes see; the mask is that of ``source``."""
-    return features(image, exposure_mask(source, config.mask_start), config)[1:-1]
+    return features(image, source, config)[1:-1]
 
 
 @functools.partial(jax.jit, static_argnames="config")
 def _head(params, image, source, z, first, height, *, config):
     x = _convolve(_inside(_features(image, source, config), first + 1, height), params["head"])
-    return x if z is None else x + z @ params["steer"]["kernel"] + params["steer"]["bias"]
+    return x if z is None else x + _apply(Linear(config.width), params["steer"], z)
 
 
 def _convolutions(params, rows, first, height):
@@ -115,7 +115,7 @@ def _shrink(params, image, source, *, config):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _finish_global(params, x, z, *, config):
-    return finish_global(params, x, z, config)
+    return _apply(GlobalNet(config), params, x, z, 1)
 
 
 @functools.partial(jax.jit, static_argnames="residual")

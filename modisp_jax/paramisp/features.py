@@ -8,12 +8,13 @@ from modisp_jax.resample import pad_edge
 _SMOOTH = (0.25, 0.5, 0.25)  # Sobel's [1, 2, 1] / 4, so that a unit ramp has the slope 1
 
 
-def features(image, mask, config):
+def features(image, source, config):
     """The 96 features [H, W, 96] of an image [H, W, 3].
 
-    In order: the image (3); its gradients (6); the soft histograms (84); ``mask`` [H, W, 3], the over-exposure mask of
-    this image or, where ``config.shared_mask``, of the first network's.
+    In order: the image (3); its gradients (6); the soft histograms (84); the over-exposure mask (3) of ``source``
+    [H, W, 3], this image or, where ``config.shared_mask``, the first network's.
     """
+    mask = exposure_mask(source, config.mask_start)
     return jnp.concatenate([image, gradients(image), soft_histograms(image, config.histograms), mask], axis=-1)
 
 

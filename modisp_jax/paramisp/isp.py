@@ -15,18 +15,11 @@ import jax.numpy as jnp
 from modisp_jax.config import PARAMISP_READINGS, ParamISPConfig
 from modisp_jax.kernels import paramisp as kernels
 from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
-from modisp_jax.nets.paramisp import (
-    SMALLEST,
-    GlobalNet,
-    LocalNet,
-    ParamNet,
-    config_of,
-    differences,
-    finish_global,
-)
+from modisp_jax.nets.layers import Linear
+from modisp_jax.nets.paramisp import SMALLEST, GlobalNet, LocalNet, ParamNet, config_of, differences
 from modisp_jax.paramisp import canonet
 from modisp_jax.paramisp.capture import Capture, equalize
-from modisp_jax.paramisp.features import exposure_mask, features
+from modisp_jax.paramisp.features import features
 from modisp_jax.paramisp.stages import apply_global
 from modisp_jax.types import check_image
 
@@ -118,12 +111,11 @@ def _local(params, image, source, z, config):
     """LocalNet's correction of an image whose over-exposure mask is that of ``source``: on CPUs by kernels."""
 
     def compiled(params, image, source, z):
-        seen = features(image, exposure_mask(source, config.mask_start), config)
-        return LocalNet(config).apply({"params": params}, seen, z)
+        return LocalNet(config).apply({"params": params}, features(image, source, config), z)
 
     def by_kernels(params, image, source, z):
-        steer = params.get("steer")
-        added = jnp.zeros(config.width) if steer is None else z @ steer["kernel"] + steer["bias"]
+        width = config.width
+        added = Linear(width).apply({"params": params["steer"]}, z) if config.steered else jnp.zeros(width)
         return kernels.local_correction(params, image, source, added, config=config)
 
     return _chosen(by_kernels, compiled, config, params, image, source, z)
@@ -131,14 +123,14 @@ def _local(params, image, source, z, config):
 
 def _coefficients(params, image, source, z, config):
     """GlobalNet's coefficients of an image likewise."""
+    network = GlobalNet(config)
 
     def compiled(params, image, source, z):
-        seen = features(image, exposure_mask(source, config.mask_start), config)
-        return GlobalNet(config).apply({"params": params}, seen, z)
+        return network.apply({"params": params}, features(image, source, config), z)
 
     def by_kernels(params, image, source, z):
         pooled = kernels.shrunk(params["shrink0"], image, source, config=config)
-        return finish_global(params, pooled, z, config)
+        return network.apply({"params": params}, pooled, z, 1)
 
     return _chosen(by_kernels, compiled, config, params, image, source, z)
 

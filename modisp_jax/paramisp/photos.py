@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.kernels.dispatch import runs_kernels
+from modisp_jax.kernels.dispatch import enabled
 from modisp_jax.kernels.paramisp import supports
 from modisp_jax.nets.paramisp import SMALLEST
 from modisp_jax.numerics import clip01
@@ -74,9 +74,10 @@ def raw_to_photo(params, mosaic, illuminant, ccm, capture=None, *, pattern="RGGB
 def _is_large(size, config, *arrays):
     """Whether to go by bands, which takes concrete arrays; other devices than CPUs can do with more at a time."""
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arrays))
-    if traced or (runs_kernels() and supports(config)):
+    on_cpu = jax.default_backend() == "cpu"
+    if traced or (on_cpu and enabled() and supports(config)):
         return False
-    return size[0] * size[1] > (LARGE if jax.default_backend() == "cpu" else LARGE_ELSEWHERE)
+    return size[0] * size[1] > (LARGE if on_cpu else LARGE_ELSEWHERE)
 
 
 def _inverse_in_bands(params, srgb, illuminant, ccm, capture, *, pattern, config):

@@ -64,13 +64,12 @@ def test_counts_of_the_parts():
 
 def test_shapes():
     image = jnp.asarray(photo(96, 88))
-    mask = exposure_mask(image, 0.9)
     for config in (PAPER, RELEASED_PARAMISP):
-        assert features(image, mask, config).shape == (96, 88, 96)
+        assert features(image, image, config).shape == (96, 88, 96)
     params = network("inverse_isp", SMALL)
     z = embed(params, Capture(), ILLUMINANT, CCM, SMALL)
     assert z.shape == (SMALL.embedding,)
-    found = GlobalNet(SMALL).apply({"params": params["global"]}, features(image, mask, SMALL), z)
+    found = GlobalNet(SMALL).apply({"params": params["global"]}, features(image, image, SMALL), z)
     assert found.shape == (4, 39)
 
 
