@@ -7,6 +7,8 @@ leaves an address in the program, which then cannot be cached.) The structs are 
 """
 
 import _thread
+import atexit
+import contextlib
 import ctypes
 import json
 import traceback
@@ -25,6 +27,9 @@ DTYPES = {11: np.float32, 4: np.int32, 6: np.uint8}
 
 _handlers = {}
 """By name; kept alive for as long as the process, as XLA holds their addresses."""
+
+_called = set()
+"""Names of those that a program of this process calls."""
 
 
 def _struct(name, *fields):
@@ -98,6 +103,7 @@ def register(name, function):
             if frame.extension and _answer_metadata(frame.extension):
                 return None
             if frame.stage == EXECUTE:
+                _called.add(name)
                 arrays = [_view(item) for item in _items(frame.arguments)]
                 results = [_view(item) for item in _items(frame.results)]
                 function(*arrays, *results, **_options(frame.attributes))
@@ -112,6 +118,19 @@ def register(name, function):
     handler = _Handler(handle)
     _handlers[name] = handler
     jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(ctypes.cast(handler, ctypes.c_void_p)), platform="cpu")
+
+
+@atexit.register
+def _leave_unfinished():
+    """Keeps Python from taking JAX's CPU client down, where it would wait for programs that cannot end any more.
+
+    Results that nobody waited for may still be computed when the interpreter goes. A thread that then calls a kernel is
+    ended by Python, its program stays unfinished, and the client's destructor would wait for it for ever.
+    """
+    if not _called:
+        return
+    with contextlib.suppress(RuntimeError):  # no CPU among the platforms that JAX may use
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(jax.devices("cpu")[0].client))
 
 
 def names():
@@ -129,6 +148,7 @@ def call(name, results, *arrays, in_place=False, **options):
       in_place: the (first) result is written over the first array; XLA copies it before where it is still needed.
       options: keyword arguments of the function.
     """
+    _called.add(name)
     aliases = {0: 0} if in_place else None
     target = jax.ffi.ffi_call(name, results, vmap_method="sequential", input_output_aliases=aliases)
     return target(*arrays, options=json.dumps(options))

@@ -1,6 +1,8 @@
 """The CPU kernels against what XLA compiles: one mathematics, whatever the path, the size and the bands of rows."""
 
 import functools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -269,6 +271,33 @@ def test_an_error_in_a_kernel_is_reported_and_the_next_call_works():
     with pytest.raises(jax.errors.JaxRuntimeError, match="ValueError: expected a camel"):
         jax.block_until_ready(call(True))
     np.testing.assert_array_equal(call(False), 2 * x)
+
+
+ENDLESS = """
+import threading
+import jax, numpy as np
+from modisp_jax.kernels import xla
+
+begun = threading.Event()
+
+def endless(x, out):
+    begun.set()
+    threading.Event().wait()
+
+def program(x):
+    y = jax.lax.fori_loop(0, 3, lambda i, x: x @ x, x)  # or it would run before the call returns
+    return xla.call("endless", jax.ShapeDtypeStruct(x.shape, x.dtype), y)
+
+xla.register("endless", endless)
+jax.jit(program)(np.ones((8, 8), np.float32))
+begun.wait()
+print("the end")
+"""
+
+
+def test_a_program_that_nobody_waited_for_does_not_keep_the_process():
+    done = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "the end\n"), done.stderr
 
 
 def test_bands_cover_every_row_once_and_raise_what_their_work_raises():
