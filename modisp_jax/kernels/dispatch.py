@@ -56,7 +56,22 @@ def by_platform(for_cpu, for_others, *arrays):
 
 
 def on_cpu_unless_differentiated(kernel, compiled, *arrays):
-    """The same; where it is differentiated, forward or in reverse, ``compiled`` gives value and derivatives."""
+    """The same; in reverse-mode differentiation ``compiled`` gives value and gradient. There is no forward mode."""
+
+    @jax.custom_vjp
+    def run(*arrays):
+        return on_cpu(kernel, compiled, *arrays)
+
+    run.defvjp(lambda *arrays: jax.vjp(compiled, *arrays), lambda pullback, ct: pullback(ct))
+    return run(*arrays)
+
+
+def on_cpu_unless_moving(kernel, compiled, *arrays):
+    """The same for a ``compiled`` without any ``jax.custom_vjp`` within: differentiable forward and in reverse.
+
+    Gradients of a batch are then sums over it from the start, not of each element first. With a ``custom_vjp`` within,
+    the gradient of a ``vmap`` raises a ``TypeError``.
+    """
 
     @jax.custom_jvp
     def run(*arrays):

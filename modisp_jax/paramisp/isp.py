@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from modisp_jax.config import PARAMISP_READINGS, ParamISPConfig
 from modisp_jax.kernels import paramisp as kernels
-from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
+from modisp_jax.kernels.dispatch import on_cpu_unless_moving
 from modisp_jax.nets.layers import Linear
 from modisp_jax.nets.paramisp import SMALLEST, GlobalNet, LocalNet, ParamNet, config_of, differences
 from modisp_jax.paramisp import canonet
@@ -138,7 +138,7 @@ def _coefficients(params, image, source, z, config):
 def _chosen(by_kernels, compiled, config, *arrays):
     if not kernels.supports(config):
         return compiled(*arrays)
-    return on_cpu_unless_differentiated(by_kernels, compiled, *arrays)
+    return on_cpu_unless_moving(by_kernels, compiled, *arrays)
 
 
 def _check_network(params, config):

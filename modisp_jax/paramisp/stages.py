@@ -12,7 +12,7 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.kernels.dispatch import on_cpu_unless_differentiated
+from modisp_jax.kernels.dispatch import on_cpu_unless_moving
 from modisp_jax.kernels.paramisp_stages import apply_stages
 from modisp_jax.nets.paramisp import BASIS, LINEAR
 from modisp_jax.numerics import clip
@@ -38,9 +38,7 @@ def apply_global(coefficients, image, *, residual):
     compiled = functools.partial(_apply_compiled, residual=residual)
     if image.ndim != 3 or not len(coefficients):
         return compiled(coefficients, image)
-    return on_cpu_unless_differentiated(
-        functools.partial(_apply_kernel, residual=residual), compiled, coefficients, image
-    )
+    return on_cpu_unless_moving(functools.partial(_apply_kernel, residual=residual), compiled, coefficients, image)
 
 
 def _apply_compiled(coefficients, image, *, residual):

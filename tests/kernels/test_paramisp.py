@@ -95,11 +95,13 @@ def test_transformations():
     np.testing.assert_allclose(jax.jit(jax.vmap(run, (None, 0)))(networks(SMALL), images), loop, atol=1e-6)
 
 
-@pytest.mark.parametrize("derivative", ["reverse", "forward"])
+@pytest.mark.parametrize("derivative", ["reverse", "reverse of a batch", "forward"])
 def test_derivatives_are_those_of_the_networks_as_xla_compiles_them(derivative, by_xla):
     image, config = scene(88, 88), dataclasses.replace(SMALL, blocks=0, stages=1)  # quicker to compile
     loss = lambda params, image: jnp.mean(inverse(config)(params, image) ** 2)  # noqa: E731
-    if derivative == "reverse":
+    if derivative == "reverse of a batch":
+        both = lambda params, image: jax.value_and_grad(lambda p: jax.vmap(loss, (None, 0))(p, image[None])[0])(params)  # noqa: E731
+    elif derivative == "reverse":
         both = lambda *a: jax.value_and_grad(loss, (0, 1))(*a)  # noqa: E731
     else:
         both = lambda *a: jax.jvp(loss, a, jax.tree.map(jnp.ones_like, a))  # noqa: E731

@@ -35,7 +35,7 @@ DENOISE = (
     + """
 from modisp_jax.config import DENOISERS, NAFNetConfig
 from train.denoise import DenoiseExperiment, Validation
-DENOISERS["lite"], Validation.SPEEDS = NAFNetConfig(2, (1,), 1, (1,)), (800.0,)  # quick to compile
+DENOISERS["lite"], Validation.SPEEDS = NAFNetConfig(4, (1,), 1, (1,)), (800.0,)  # quick to compile
 EXPERIMENT = DenoiseExperiment(
     name="tiny", photos=Path("photos"), val_photos=Path("val"), tables=None, crop=32,
     loop=LoopConfig(steps=3, batch=2, validate_every=2, log_every=1), optim=OptimizerConfig(ema=0.9),
