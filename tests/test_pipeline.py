@@ -74,14 +74,25 @@ def test_jit_changes_nothing(busy):
     np.testing.assert_allclose(jitted(busy, RAW), mj.render(busy, RAW), atol=1e-5)
 
 
-def test_vmap_is_the_loop(busy):
-    raws = [raw(*SIZE, seed) for seed in range(2)]
-    batch = jax.tree.map(
+def batch_of(raws):
+    return jax.tree.map(
         lambda *leaves: jnp.stack(leaves), *[dataclasses.replace(r, saturation=jnp.ones(3)) for r in raws]
     )
+
+
+def test_vmap_is_the_loop(busy):
+    raws = [raw(*SIZE, seed) for seed in range(2)]
+    batch = batch_of(raws)
     pictures = jax.jit(jax.vmap(mj.render, in_axes=(None, 0)))(busy, batch)
     for picture, one in zip(pictures, raws, strict=True):
         np.testing.assert_allclose(picture, mj.render(busy, one), atol=2e-4)
+
+
+def test_a_batch_has_a_gradient(busy):
+    batch = batch_of([RAW, RAW])
+    total = lambda params: jnp.sum(jax.vmap(mj.render, in_axes=(None, 0))(params, batch))  # noqa: E731
+    gradient = jax.eval_shape(jax.grad(total), busy)
+    assert jax.tree.map(jnp.shape, gradient) == jax.tree.map(jnp.shape, busy)
 
 
 def test_a_raw_passes_through_jax_without_its_metadata():
