@@ -3,18 +3,24 @@
 import dataclasses
 import math
 import re
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from modisp_jax.fit.soap import scale_by_soap
 from modisp_jax.tree import flatten, unflatten
+
+Method = Literal["adam", "soap"]
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
     """An Adam optimiser with a cosine schedule."""
 
+    method: Method = "adam"
+    """``adam``, or ``soap``: Adam in the eigenbasis of each matrix of weights, see ``scale_by_soap``."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     final_fraction: float = 0.01
@@ -35,6 +41,8 @@ class OptimizerConfig:
     """Decay of the running average of the weights, which is what is validated and kept; 0 for none."""
 
     def __post_init__(self):
+        if self.method not in get_args(Method):
+            raise ValueError(f"method: expected one of {', '.join(get_args(Method))}, got {self.method!r}")
         for name in ("beta1", "beta2", "ema"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}: expected a decay in [0, 1), got {getattr(self, name)}")
@@ -70,7 +78,8 @@ def optimizer(config, steps, params, rules):
     parts = []
     if config.l2:
         parts.append(optax.add_decayed_weights(config.l2))
-    parts.append(optax.scale_by_adam(b1=config.beta1, b2=config.beta2))
+    scale = {"adam": optax.scale_by_adam, "soap": scale_by_soap}[config.method]
+    parts.append(scale(config.beta1, config.beta2))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay))
     parts.append(optax.scale_by_learning_rate(schedule(config, steps)))

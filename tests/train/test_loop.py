@@ -347,6 +347,16 @@ def test_no_average_and_no_sheet(tmp_path):
     assert not (tmp_path / "sheet.png").exists()
 
 
+def test_soap_goes_on_to_the_same_bits_and_not_as_adam(tmp_path):
+    optim = dataclasses.replace(OPTIM, method="soap")
+    train(tmp_path / "whole", optim=optim)
+    train(tmp_path / "parts", stop_at(6), optim=optim)
+    with pytest.raises(ValueError, match="optimiser"):
+        train(tmp_path / "parts")
+    train(tmp_path / "parts", optim=optim)
+    assert_same(tmp_path / "parts", tmp_path / "whole")
+
+
 # What it says
 
 

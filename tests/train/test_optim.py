@@ -1,5 +1,7 @@
 """Schedules, rules that freeze and slow, clipping, penalties, and the average of the weights."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,6 +108,17 @@ def test_adam():
     close(update(PLAIN), jax.tree.map(lambda w, g: w + adam(np.float64(g)), PARAMS, GRADIENT))
 
 
+def test_soap_steps_of_matrices_only_and_leaves_what_is_frozen():
+    params = {"net": {"a": jnp.ones((3, 4)), "b": jnp.ones((3, 4)), "bias": jnp.ones(4)}}
+    config = dataclasses.replace(PLAIN, method="soap")
+    transform = optimizer(config, 10, params, (("net/b$", 0.0), ("net/", 1.0)))
+    gradient = jax.tree.map(lambda x: jnp.asarray(np.random.default_rng(0).normal(size=x.shape), x.dtype), params)
+    change, _ = transform.update(gradient, transform.init(params), params)
+    np.testing.assert_allclose(change["net"]["bias"], adam(gradient["net"]["bias"]), rtol=1e-5)
+    assert not np.any(change["net"]["b"])
+    assert np.abs(change["net"]["a"] - adam(gradient["net"]["a"])).max() > 0.01
+
+
 def test_l2_is_part_of_the_gradient():
     # Adam forgets the first gradient's size, but not its sign: this penalty turns the sign for the head.
     new = update(OptimizerConfig(learning_rate=0.1, final_fraction=1.0, l2=1.0))
@@ -146,6 +159,7 @@ def test_clipping_sees_the_whole_gradient():
         {"weight_decay": float("inf")},
         {"warmup": -1},
         {"clip_norm": 0.0},
+        {"method": "sgd"},
     ],
 )
 def test_bad_options(bad):
