@@ -10,7 +10,6 @@ learning rate; the table is written from all results so far. ``--time`` measures
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -64,11 +63,13 @@ def trained(name, method, rate, folder):
         optim=dataclasses.replace(experiment.optim, method=method, learning_rate=rate),
         **row.changes,
     )
-    folder = folder / f"{name}-{method}-{rate:g}"
-    fit(TASKS[type(experiment)](experiment), experiment.loop, experiment.optim, folder)
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    last = next(line["validation"] for line in reversed(lines) if "validation" in line)
-    return rate, [round(last[figure], 3) for figure in row.figures]
+    run = fit(
+        TASKS[type(experiment)](experiment),
+        experiment.loop,
+        experiment.optim,
+        folder / f"{name}-{method}-{rate:g}",
+    )
+    return rate, [round(run.metrics[figure], 3) for figure in row.figures]
 
 
 def update_time(method):

@@ -43,6 +43,12 @@ def raw(height, width, seed=0, scale=0.6):
     return mj.Raw(jnp.asarray(image), jnp.asarray(illuminant), jnp.asarray(ccm))
 
 
+def numbered_network(module):
+    """Parameters of a network that takes images [H, W, 3], see :func:`numbered_params`."""
+    key, image = np.zeros(2, np.uint32), jnp.zeros((16, 16, 3))
+    return numbered_params(jax.eval_shape(module.init, key, image)["params"])
+
+
 def numbered_params(params, scale=1.0):
     """The tree with reproducible numbers in place of its own: normal, of a size that keeps activations near 1.
 

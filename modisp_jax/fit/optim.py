@@ -17,7 +17,7 @@ Method = Literal["adam", "soap"]
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """An Adam optimiser with a cosine schedule."""
+    """Adam, or what ``method`` has in its place, with a cosine schedule."""
 
     method: Method = "adam"
     """``adam``, or ``soap``: Adam in the eigenbasis of each matrix of weights, see ``scale_by_soap``."""

@@ -1,7 +1,7 @@
 """SOAP: Adam in the eigenbasis of each matrix of weights, for fewer steps where steps are dear.
 
 N. Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", arXiv 2409.11321. The bases follow their
-covariances by one step of orthogonal iteration at each update, which small networks do not notice.
+covariances by one step of orthogonal iteration at each update.
 """
 
 import math

@@ -11,14 +11,9 @@ from modisp_jax.nets.photofinish import GuideNet, guide
 from modisp_jax.ops.bilateral_grid import slice_affine
 from modisp_jax.ops.bilateral_solver import bilateral_solve
 from modisp_jax.ops.guided_upsample import fit_affine_grid
-from tests.samples import numbered_params, photo
+from tests.samples import numbered_network, photo
 
-KEY = np.zeros(2, np.uint32)
 CONFIG = NAFNetConfig(4, (1,), 1, (1,))
-
-
-def parameters(module):
-    return numbered_params(jax.eval_shape(module.init, KEY, jnp.zeros((16, 16, 3)))["params"])
 
 
 def denoised(params, image):
@@ -34,8 +29,8 @@ def solved(params, image):
 
 
 DISPATCHED = {
-    "nafnet": (denoised, lambda: parameters(nafnet.NAFNet(CONFIG))),
-    "guide": (guide, lambda: parameters(GuideNet())),
+    "nafnet": (denoised, lambda: numbered_network(nafnet.NAFNet(CONFIG))),
+    "guide": (guide, lambda: numbered_network(GuideNet())),
     "fit": (fitted, lambda: jnp.float32(0.9)),
     "solver": (solved, lambda: jnp.float32(0.9)),
 }

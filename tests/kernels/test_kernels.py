@@ -20,11 +20,10 @@ from modisp_jax.ops.bilateral_grid import slice_affine, slice_grid
 from modisp_jax.ops.bilateral_solver import bilateral_solve
 from modisp_jax.ops.geometry import rotate
 from modisp_jax.ops.guided_upsample import fit_affine_grid
-from tests.samples import numbered_params, photo
+from tests.samples import numbered_network, photo
 
 pytestmark = pytest.mark.optimised
 
-KEY = np.zeros(2, np.uint32)
 SMALL = NAFNetConfig(4, (1, 2), 1, (1, 1))
 WIDE = NAFNetConfig(8, (1,), 1, (1,))
 SIZES = [(1, 1), (2, 3), (17, 23), (1, 40), (40, 1), (33, 300), (130, 18)]
@@ -33,8 +32,7 @@ ACCURACY = 2e-6
 
 @functools.cache
 def network(config):
-    shapes = jax.eval_shape(nafnet.NAFNet(config).init, KEY, jnp.zeros((16, 16, 3)))["params"]
-    return numbered_params(shapes)
+    return numbered_network(nafnet.NAFNet(config))
 
 
 def restore(config, **options):
@@ -246,8 +244,7 @@ def test_the_solver_is_what_xla_computes(size, window, channels, by_xla):
 
 @pytest.mark.parametrize("size", [(4, 5), (4, 40), (23, 37), (50, 400)])
 def test_the_guide_is_what_xla_computes(size, by_xla):
-    params = numbered_params(jax.eval_shape(GuideNet().init, KEY, jnp.zeros((16, 16, 3)))["params"])
-    image = photo(*size)
+    params, image = numbered_network(GuideNet()), photo(*size)
     got = guide(params, image)
     np.testing.assert_allclose(got, by_xla(guide, params, image), atol=5e-6)
     assert np.std(got) > 1e-3
