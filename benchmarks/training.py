@@ -84,7 +84,7 @@ def main():
 
     def note(name, what, step, arguments, batch):
         program, seconds = compile_time(step, *arguments)
-        times = run_times(program, *arguments, repeats=options.repeats)
+        times = run_times(lambda: program(*arguments), options.repeats)
         results[name] = {"batch": batch, "what": what, "compile_s": round(seconds, 1), **summary(times)}
         rows.append(f"| {name} | {what} | {batch / results[name]['median_s']:.1f} | {seconds:.1f} |")
         print(rows[-1], flush=True)

@@ -36,7 +36,15 @@ def each_band(height, work, prepare=None):
     if prepare is not None:
         for band in bands:
             prepare(*band)
-    futures = [_pool().submit(work, *band) for band in bands]
+    each([functools.partial(work, *band) for band in bands])
+
+
+def each(works):
+    """Calls functions at the same time. The first exception is raised after all have ended."""
+    if len(works) == 1:
+        works[0]()
+        return
+    futures = [_pool().submit(work) for work in works]
     concurrent.futures.wait(futures)
     for future in futures:
         future.result()

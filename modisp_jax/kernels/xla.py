@@ -138,19 +138,22 @@ def names():
     return list(_handlers)
 
 
-def call(name, results, *arrays, in_place=False, **options):
+def call(name, results, *arrays, in_place=False, batched=False, **options):
     """Calls a registered function on arrays within a JAX program; ``options`` are plain values.
 
     Args:
       name: what it is registered as.
       results: a ``jax.ShapeDtypeStruct`` or a sequence of them.
-      arrays: its arguments. Under ``vmap`` it is called once for each element.
+      arrays: its arguments. Under ``vmap`` it is called once for each element, unless ``batched``.
       in_place: the (first) result is written over the first array; XLA copies it before where it is still needed.
+      batched: under ``vmap`` it is called once, with one more leading dimension of all results and arguments, of size 1
+        for those that are alike for all elements.
       options: keyword arguments of the function.
     """
     _called.add(name)
     aliases = {0: 0} if in_place else None
-    target = jax.ffi.ffi_call(name, results, vmap_method="sequential", input_output_aliases=aliases)
+    vmap = "expand_dims" if batched else "sequential"
+    target = jax.ffi.ffi_call(name, results, vmap_method=vmap, input_output_aliases=aliases)
     return target(*arrays, options=json.dumps(options))
 
 

@@ -11,11 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from modisp_jax.kernels.dispatch import by_platform
+from modisp_jax.kernels import depthwise as depthwise_kernels
+from modisp_jax.kernels.dispatch import by_platform, on_cpu, on_cpu_unless_differentiated
 from modisp_jax.resample import mean_pool, pad_edge, pad_reflect, resize_bilinear
 
 PRECISION = jax.lax.Precision.HIGHEST
 """Products in full float32; on TPU and recent GPUs the default rounds them to 8 or 10 bits."""
+
+SLOPE = 0.01
+"""Of leaky ReLUs."""
 
 STRIPS = 8
 """Into which an image is cut for the gradient of a depthwise kernel."""
@@ -28,7 +32,7 @@ zeros = nn.initializers.zeros_init()
 
 def leaky_relu(x):
     """Leaky ReLU of slope .01."""
-    return jax.nn.leaky_relu(x, 0.01)
+    return jax.nn.leaky_relu(x, SLOPE)
 
 
 def at_least_float32(x):
@@ -128,20 +132,87 @@ def _kernel_gradient_by_taps(x, dy, kernel):
 
 
 class DepthwiseConv(nn.Module):
-    """Depthwise convolution with bias: ``y[p, c] = sum_o k[o, c] x[p + dilation o, c] + b[c]``."""
+    """Depthwise convolution with bias, zeros beyond the border: ``y[p, c] = sum_o k[o, c] x[p + o, c] + b[c]``."""
 
     size: int = 3
-    dilation: int = 1
-    zero_pad: bool = False
 
     @nn.compact
     def __call__(self, x):
-        c = x.shape[-1]
-        kernel = self.param("kernel", zeros, (self.size, self.size, c))
-        x = x.astype(kernel.dtype)
-        radius = self.size // 2 * self.dilation
-        padded = pad_zero(x, radius) if self.zero_pad else pad_reflect(x, radius)
-        return correlate_channels(padded, kernel, self.dilation) + self.param("bias", zeros, (c,))
+        kernel, bias = _taps(self, self.size, x.shape[-1])
+        # Not by kernels: nine taps on the small patches that restoration is trained on cost less than a call.
+        return correlate_channels(pad_zero(x.astype(kernel.dtype), self.size // 2), kernel, 1) + bias
+
+
+class DepthwiseTaps(nn.Module):
+    """Kernel [size, size, C] and bias [C] of a depthwise convolution that is computed with others."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self, channels):
+        return _taps(self, self.size, channels)
+
+
+def _taps(module, size, channels):
+    return module.param("kernel", zeros, (size, size, channels)), module.param("bias", zeros, (channels,))
+
+
+def depthwise(x, kernels, biases, *, dilations, slope):
+    """Sum of activated depthwise convolutions: ``y[p, c] = sum_i leak(b_i[c] + sum_o k_i[o, c] x[p + d_i o, c])``.
+
+    Args:
+      x: [H + 2 R, W + 2 R, C], R pixels what the widest of them reads beyond the border.
+      kernels: a tuple of [k, k, C], k 3 or 5.
+      biases: as many [C].
+      dilations: as many numbers d.
+      slope: of the leaky ReLU.
+
+    Returns:
+      [H, W, C]. On CPUs by kernels, as is the gradient.
+
+    Raises:
+      ValueError: a kernel of another size.
+    """
+    if other := [len(kernel) for kernel in kernels if len(kernel) not in (3, 5)]:
+        raise ValueError(f"expected kernels of 3 or 5 pixels a side, got {other[0]}")
+    options = {"dilations": dilations, "slope": slope}
+    return _depthwise(tuple(options.items()), x, kernels, biases)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _depthwise(options, *arrays):
+    """Sums of bfloat16 are float32, too: the cast costs nothing where memory is read."""
+    by_kernel, by_xla = (functools.partial(f, **dict(options)) for f in (depthwise_kernels.depthwise, depthwise_by_xla))
+    return on_cpu(by_kernel, by_xla, *jax.tree.map(at_least_float32, arrays)).astype(arrays[0].dtype)
+
+
+def _depthwise_forward(options, *arrays):
+    return _depthwise(options, *arrays), arrays
+
+
+def _depthwise_backward(options, arrays, dy):
+    def by_xla(*arrays_and_dy):
+        *arrays, dy = arrays_and_dy
+        return jax.vjp(functools.partial(depthwise_by_xla, **dict(options)), *arrays)[1](dy)
+
+    by_kernel = functools.partial(depthwise_kernels.depthwise_gradient, **dict(options))
+    found = on_cpu_unless_differentiated(by_kernel, by_xla, *jax.tree.map(at_least_float32, (*arrays, dy)))
+    return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), found, arrays)
+
+
+_depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def depthwise_by_xla(x, kernels, biases, *, dilations, slope):
+    """The same for any device."""
+    widest = depthwise_kernels.reach(kernels, dilations)
+
+    def branch(kernel, bias, dilation):
+        inset = widest - len(kernel) // 2 * dilation
+        seen = x[inset : x.shape[0] - inset, inset : x.shape[1] - inset]
+        return jax.nn.leaky_relu(correlate_channels(seen, kernel, dilation) + bias, slope)
+
+    return sum(branch(*each) for each in zip(kernels, biases, dilations, strict=True))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -212,10 +283,15 @@ class GroupNorm(nn.Module):
         c = x.shape[-1]
         scale = self.param("scale", zeros, (c,))
         bias = self.param("bias", zeros, (c,))
-        grouped = at_least_float32(x).reshape(-1, self.groups, c // self.groups)
-        centered = grouped - grouped.mean(axis=(0, 2), keepdims=True)
-        variance = jnp.square(centered).mean(axis=(0, 2), keepdims=True)
-        return (centered * jax.lax.rsqrt(variance + 1e-5)).reshape(x.shape) * scale + bias
+        x = at_least_float32(x)
+
+        def mean(x):
+            """Of each channel first: XLA's CPU code adds up neighbouring channels side by side, groups one by one."""
+            of_channels = x.reshape(-1, c).mean(axis=0)
+            return jnp.repeat(of_channels.reshape(self.groups, -1).mean(axis=1), c // self.groups)
+
+        centered = x - mean(x)
+        return centered * jax.lax.rsqrt(mean(jnp.square(centered)) + 1e-5) * scale + bias
 
 
 class BatchNorm(nn.Module):
@@ -234,10 +310,11 @@ class MBConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        y = leaky_relu(DepthwiseConv(3, name="near")(x))
-        y = y + leaky_relu(DepthwiseConv(3, dilation=2, name="dilated")(x))
-        y = y + leaky_relu(DepthwiseConv(5, name="wide")(x))
-        return Conv(x.shape[-1], 1, name="mix")(y)
+        c = x.shape[-1]
+        branches = [DepthwiseTaps(size, name=name)(c) for name, size in (("near", 3), ("dilated", 3), ("wide", 5))]
+        kernels, biases = zip(*branches, strict=True)
+        x = pad_reflect(x.astype(kernels[0].dtype), 2)
+        return Conv(c, 1, name="mix")(depthwise(x, kernels, biases, dilations=(1, 2, 1), slope=SLOPE))
 
 
 class CoordinateAttention(nn.Module):

@@ -29,7 +29,7 @@ class NAFBlock(nn.Module):
     def __call__(self, x):
         c = x.shape[-1]
         y = Conv(2 * c, 1, name="expand1")(LayerNorm(name="norm1")(x))
-        y = _gate(DepthwiseConv(3, zero_pad=True, name="depthwise")(y))
+        y = _gate(DepthwiseConv(3, name="depthwise")(y))
         # The mean runs over the whole image: a tiled implementation has to carry it exactly.
         attention = Conv(c, 1, name="attention")(y.mean(axis=(0, 1), keepdims=True))
         y = Conv(c, 1, name="project1")(y * attention)

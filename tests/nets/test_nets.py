@@ -7,8 +7,9 @@ import pytest
 
 import modisp_jax as mj
 from modisp_jax.config import DENOISERS, ENHANCEMENT, NAFNetConfig
+from modisp_jax.kernels.dispatch import VARIABLE
 from modisp_jax.nets import photofinish
-from modisp_jax.nets.layers import DepthwiseConv, GroupNorm, _kernel_gradient, convolve
+from modisp_jax.nets.layers import GroupNorm, _kernel_gradient, convolve, depthwise, pad_zero
 from modisp_jax.nets.nafnet import NAFNet
 from modisp_jax.params import count_params
 from tests.samples import numbered_params, photo
@@ -91,9 +92,11 @@ def grouped(x, kernel, dilation):
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(3, 1), (3, 2), (5, 1)])
-def test_depthwise_convolution_is_a_grouped_convolution(size, dilation):
+@pytest.mark.parametrize("computed", ["by kernels", "by XLA"])
+def test_depthwise_convolution_is_a_grouped_convolution(size, dilation, computed, monkeypatch):
     """With its gradients, at heights that strips of rows divide, and at others."""
-    net = DepthwiseConv(size, dilation=dilation, zero_pad=True)
+    monkeypatch.setenv(VARIABLE, "0" if computed == "by XLA" else "1")
+    radius = size // 2 * dilation
     kernel = jax.random.normal(KEY, (size, size, 3))
     for height in (5, 12, 16):
         images = jnp.stack([photo(height, 15, seed) for seed in range(2)])
@@ -101,7 +104,7 @@ def test_depthwise_convolution_is_a_grouped_convolution(size, dilation):
         def total(run, images, kernel):
             return jnp.sum(jnp.sin(jax.vmap(run, (0, None))(images, kernel)))
 
-        ours = lambda x, k: net.apply({"params": {"kernel": k, "bias": jnp.zeros(3)}}, x)  # noqa: E731
+        ours = lambda x, k: depthwise(pad_zero(x, radius), (k,), (jnp.zeros(3),), dilations=(dilation,), slope=1.0)  # noqa: E731
         theirs = functools.partial(grouped, dilation=dilation)
         np.testing.assert_allclose(ours(images[0], kernel), theirs(images[0], kernel), atol=1e-6)
         found, expected = (
@@ -116,7 +119,8 @@ def test_group_norm_normalises_each_group_even_far_from_zero():
     net = GroupNorm(2)
     y = np.asarray(net.apply({"params": {"scale": jnp.ones(6), "bias": jnp.zeros(6)}}, image))
     for group in (y[..., :3], y[..., 3:]):
-        np.testing.assert_allclose([group.mean(), group.std()], [0, 1], atol=1e-3)
+        # A float32 at 1000 is a multiple of 6e-5, 3e-4 of the standard deviation.
+        np.testing.assert_allclose([group.mean(), group.std()], [0, 1], atol=2e-3)
 
 
 def test_vmap_is_the_loop():
