@@ -2,8 +2,8 @@
 
 A few channels at a time, and as many rows as stay in cache, are copied to planes whose rows follow one another without
 a gap. There a tap of a kernel is a shift of the whole plane, so that every loop runs over thousands of neighbouring
-floats; what it makes of the columns beyond the border is dropped. XLA writes each tap out, which it takes longer to
-compile than all other layers together.
+floats; what it makes of the columns beyond the border is dropped. XLA writes each tap out, and is longer at compiling
+these than all other layers together.
 """
 
 import functools
