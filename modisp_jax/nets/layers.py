@@ -175,27 +175,27 @@ def depthwise(x, kernels, biases, *, dilations, slope):
     """
     if other := [len(kernel) for kernel in kernels if len(kernel) not in (3, 5)]:
         raise ValueError(f"expected kernels of 3 or 5 pixels a side, got {other[0]}")
-    options = {"dilations": dilations, "slope": slope}
-    return _depthwise(tuple(options.items()), x, kernels, biases)
+    return _depthwise(dilations, slope, x, kernels, biases)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _depthwise(options, *arrays):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _depthwise(dilations, slope, *arrays):
     """Sums of bfloat16 are float32, too: the cast costs nothing where memory is read."""
-    by_kernel, by_xla = (functools.partial(f, **dict(options)) for f in (depthwise_kernels.depthwise, depthwise_by_xla))
+    paths = (depthwise_kernels.depthwise, depthwise_by_xla)
+    by_kernel, by_xla = (functools.partial(path, dilations=dilations, slope=slope) for path in paths)
     return on_cpu(by_kernel, by_xla, *jax.tree.map(at_least_float32, arrays)).astype(arrays[0].dtype)
 
 
-def _depthwise_forward(options, *arrays):
-    return _depthwise(options, *arrays), arrays
+def _depthwise_forward(dilations, slope, *arrays):
+    return _depthwise(dilations, slope, *arrays), arrays
 
 
-def _depthwise_backward(options, arrays, dy):
+def _depthwise_backward(dilations, slope, arrays, dy):
     def by_xla(*arrays_and_dy):
         *arrays, dy = arrays_and_dy
-        return jax.vjp(functools.partial(depthwise_by_xla, **dict(options)), *arrays)[1](dy)
+        return jax.vjp(functools.partial(depthwise_by_xla, dilations=dilations, slope=slope), *arrays)[1](dy)
 
-    by_kernel = functools.partial(depthwise_kernels.depthwise_gradient, **dict(options))
+    by_kernel = functools.partial(depthwise_kernels.depthwise_gradient, dilations=dilations, slope=slope)
     found = on_cpu_unless_differentiated(by_kernel, by_xla, *jax.tree.map(at_least_float32, (*arrays, dy)))
     return jax.tree.map(lambda gradient, array: gradient.astype(array.dtype), found, arrays)
 
@@ -286,8 +286,8 @@ class GroupNorm(nn.Module):
         x = at_least_float32(x)
 
         def mean(x):
-            """Of each channel first: XLA's CPU code adds up neighbouring channels side by side, groups one by one."""
-            of_channels = x.reshape(-1, c).mean(axis=0)
+            """Of each row and channel first: XLA's CPU code would add up all of a group one by one."""
+            of_channels = x.mean(axis=1).mean(axis=0)
             return jnp.repeat(of_channels.reshape(self.groups, -1).mean(axis=1), c // self.groups)
 
         centered = x - mean(x)
