@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from modisp_jax.kernels import xla
-from modisp_jax.kernels.rows import fill, index, kernel
+from modisp_jax.kernels.rows import fill, index, kernel, split
 from modisp_jax.kernels.threads import cores, each
 
 PLANES = 8
@@ -72,7 +72,7 @@ def _depthwise_gradient(*buffers, dilations, slope):
     arrays, dy, (dx, *rest) = buffers[: 2 * n + 1], buffers[2 * n + 1], buffers[2 * n + 2 :]
     lead = dx.shape[:-3]
     given = _of_images(arrays, lead, dilations)
-    dy, dx = _images(dy, lead, 3), dx.reshape(-1, *dx.shape[-3:])
+    dy, dx = xla.images(dy, lead, 3), dx.reshape(-1, *dx.shape[-3:])
     taps = given[3].shape[-1]
     sums = np.zeros((*dx.shape[::3], taps + n))
     _on_cores(lambda parts: _backward(*given, np.float32(slope), dy, dx, sums, parts), dx)
@@ -93,19 +93,11 @@ def _of_images(arrays, lead, dilations):
     n = len(dilations)
     x, kernels, biases = arrays[0], arrays[1 : n + 1], arrays[n + 1 :]
     channels = x.shape[-1]
-    weights = [_images(kernel, lead, 3).reshape(-1, kernel.shape[-2] ** 2, channels) for kernel in kernels]
+    weights = [xla.images(kernel, lead, 3).reshape(-1, kernel.shape[-2] ** 2, channels) for kernel in kernels]
     weights = np.ascontiguousarray(np.concatenate(weights, axis=1).swapaxes(1, 2))
-    biases = np.stack([_images(bias, lead, 1) for bias in biases], axis=-1)
+    biases = np.stack([xla.images(bias, lead, 1) for bias in biases], axis=-1)
     sizes = np.array([kernel.shape[-2] for kernel in kernels])
-    return _images(x, lead, 3), sizes, np.array(dilations), weights, biases
-
-
-def _images(array, lead, rank):
-    """Its leading dimensions, some of which may be 1 in place of those of ``lead``, as one."""
-    shape = array.shape[array.ndim - rank :]
-    images = np.ascontiguousarray(np.broadcast_to(array, (*lead, *shape))).reshape(-1, *shape)
-    images.flags.writeable = False  # as broadcast views are, where nothing was copied: the loops take one type
-    return images
+    return xla.images(x, lead, 3), sizes, np.array(dilations), weights, biases
 
 
 def _on_cores(work, images):
@@ -118,20 +110,6 @@ def _on_cores(work, images):
     width = -(-channels // -(-shares // count))
     parts = [(i, c, min(c + width, channels)) for i in range(count) for c in range(0, channels, width)]
     each([functools.partial(work, np.array(parts[i::shares])) for i in range(min(shares, len(parts)))])
-
-
-@kernel
-def _split(image, row, rows, first, planes, stride):
-    """Copies rows of channels from ``first`` on to planes [count, n], rows ``stride`` apart."""
-    width, channels = image.shape[1:]
-    count, plane = planes.shape
-    image, planes = image.reshape(-1), planes.reshape(-1)
-    for r in range(rows):
-        source = index((row + r) * width * channels + first)
-        target = index(r * stride)
-        for p in range(index(width)):
-            for c in range(index(count)):
-                planes[target + c * index(plane) + p] = image[source + p * index(channels) + c]
 
 
 @kernel
@@ -233,7 +211,7 @@ def _forward_part(x, sizes, dilations, weights, biases, slope, out, first, last)
         n = rows * stride - 2 * radius
         for start in range(first, last, PLANES):
             count = min(PLANES, last - start)
-            _split(x, row, rows + 2 * radius, start, source[:count], stride)
+            split(x, row, rows + 2 * radius, start, source[:count], 0, stride)
             for c in range(count):
                 total = totals[c]
                 fill(np.float32(0), total, n)
@@ -286,8 +264,8 @@ def _backward_part(x, sizes, dilations, weights, biases, slope, dy, dx, sums, fi
         g[margin + n :] = 0
         for start in range(first, last, PLANES):
             count = min(PLANES, last - start)
-            _split(x, row, rows + 2 * radius, start, source[:count], stride)
-            _split(dy, row, rows, start, given[:count], stride)
+            split(x, row, rows + 2 * radius, start, source[:count], 0, stride)
+            split(dy, row, rows, start, given[:count], 0, stride)
             for c in range(count):
                 plane, channel = source[c], start + c
                 fill(np.float32(0), back[c], after)

@@ -106,6 +106,20 @@ def store(chunk, planes, stored, at, stride, n):
 
 
 @kernel
+def split(image, row, rows, first, planes, at, stride):
+    """Copies rows of an image's channels from ``first`` on to planes [count, n], from ``at`` on, ``stride`` apart."""
+    width, channels = image.shape[1:]
+    count, plane = planes.shape
+    image, planes = image.reshape(-1), planes.reshape(-1)
+    for r in range(rows):
+        source = index((row + r) * width * channels + first)
+        target = index(at + r * stride)
+        for p in range(index(width)):
+            for c in range(index(count)):
+                planes[target + c * index(plane) + p] = image[source + p * index(channels) + c]
+
+
+@kernel
 def fill(value, out, n):
     """Sets ``n`` values."""
     for p in range(n):

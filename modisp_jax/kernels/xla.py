@@ -157,6 +157,17 @@ def call(name, results, *arrays, in_place=False, batched=False, **options):
     return target(*arrays, options=json.dumps(options))
 
 
+def images(array, lead, rank):
+    """An array of a ``batched`` call as [n, ...] of ``rank`` more dimensions: all that lead, of sizes ``lead``, as one.
+
+    Where it has size 1 in place of one of those, each of the n is the same.
+    """
+    shape = array.shape[array.ndim - rank :]
+    array = np.ascontiguousarray(np.broadcast_to(array, (*lead, *shape))).reshape(-1, *shape)
+    array.flags.writeable = False  # as broadcast views are, where nothing was copied: the loops take one type
+    return array
+
+
 def _answer_metadata(address):
     """Before the first call XLA asks for the version of the interface; returns whether that was the question."""
     extension = _Extension.from_address(address)

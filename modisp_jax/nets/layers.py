@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from modisp_jax.kernels import convolution_gradient
 from modisp_jax.kernels import depthwise as depthwise_kernels
-from modisp_jax.kernels.dispatch import by_platform, on_cpu, on_cpu_unless_differentiated
+from modisp_jax.kernels.dispatch import on_cpu, on_cpu_unless_differentiated
 from modisp_jax.resample import mean_pool, pad_edge, pad_reflect, resize_bilinear
 
 PRECISION = jax.lax.Precision.HIGHEST
@@ -103,32 +104,22 @@ def _convolve_forward(x, kernel):
 def _convolve_backward(residuals, dy):
     x, kernel = residuals
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    dk = by_platform(_kernel_gradient_by_taps, _kernel_gradient, x, dy, kernel)
-    return convolve(dy, turned), dk
+    by_kernel = functools.partial(convolution_gradient.kernel_gradient, size=len(kernel))
+    by_xla = functools.partial(kernel_gradient_by_xla, size=len(kernel))
+    dk = on_cpu_unless_differentiated(by_kernel, by_xla, *jax.tree.map(at_least_float32, (x, dy)))
+    return convolve(dy, turned), dk.astype(kernel.dtype)
 
 
 convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
-def _kernel_gradient(x, dy, kernel):
-    """``sum_p x[p + o] dy[p]^T`` for every offset o, as XLA differentiates its convolution."""
-    return jax.vjp(lambda k: correlate(x, k), kernel)[1](dy)[0]
+def kernel_gradient_by_xla(x, dy, size):
+    """``sum_p x[p + o] dy[p]^T`` for every offset o, as XLA differentiates its convolution, for any device.
 
-
-def _kernel_gradient_by_taps(x, dy, kernel):
-    """The same as one matrix product an offset: on CPUs XLA makes it a convolution by a kernel as large as the image.
-
-    With rows padded to one length, an offset is a shift of the flattened image, so every factor is contiguous.
+    On CPUs it is slow: a convolution by a kernel as large as the image.
     """
-    size, _, c, d = kernel.shape
-    radius = size // 2
-    padded = pad_zero(x, radius)
-    width = padded.shape[1]
-    rows = jnp.pad(padded.reshape(-1, c), ((0, 2 * radius * (width + 1)), (0, 0)))
-    dy = jnp.pad(dy, ((0, 2 * radius), (0, 2 * radius), (0, 0))).reshape(-1, d)
-    shifts = [i * width + j for i in range(size) for j in range(size)]
-    taps = [jnp.matmul(rows[s : s + len(dy)].T, dy, precision=PRECISION) for s in shifts]
-    return jnp.stack(taps).reshape(kernel.shape)
+    kernel = jnp.zeros((size, size, x.shape[-1], dy.shape[-1]), x.dtype)
+    return jax.vjp(lambda k: correlate(x, k), kernel)[1](dy)[0]
 
 
 class DepthwiseConv(nn.Module):
