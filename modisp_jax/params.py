@@ -97,8 +97,8 @@ def init_params(key, config=None):
             return draws[name].reshape(shape) / np.sqrt(np.prod(shape[:-1]))
         return np.broadcast_to(neutral.get(name, 1.0 if name.endswith("/scale") else 0.0), shape)
 
-    # NumPy rounds them: JAX would compile a program for each shape.
-    params = unflatten({name: jnp.asarray(np.float32(start(name, shape))) for name, shape in shapes.items()})
+    # NumPy rounds them and all are put on the device at once: for ``jnp.asarray``, too, a program is compiled a shape.
+    params = jax.device_put(unflatten({name: np.float32(start(name, shape)) for name, shape in shapes.items()}))
     if "preference" in config.awb:
         params["awb"]["preference"] = white_balance.start_preference(params["awb"]["preference"])
     return params
