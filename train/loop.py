@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from modisp_jax.checkpoints import save_params
+from modisp_jax.fit.vectors import norm, pack
 from modisp_jax.interrupt import Interrupt
 from modisp_jax.io.images import replacing, write_image
 from train.checkpoint import StateFolder
-from train.optim import OptimizerConfig, average, optimizer
+from train.optim import OptimizerConfig, move, optimizer
 from train.report import Log, Progress, Stopwatch, numbers
 
 __all__ = ["LoopConfig", "OptimizerConfig", "Run", "Task", "TrainingDivergedError", "fit"]
@@ -197,13 +197,8 @@ def make_step(loss, transform, steps, ema, everywhere=None, *, donate=True):
         keys = jax.random.split(key, size)[_place_in_stream(size, jax.process_count())]
         grad = jax.value_and_grad(loss, has_aux=True)
         (total, terms), gradient = grad(state["params"], context, batch, keys, state["step"] / steps)
-        updates, opt_state = transform.update(gradient, state["optimizer"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
-        new = {**state, "step": state["step"] + 1, "params": params, "optimizer": opt_state}
-        if ema:
-            new["ema"] = average(state["ema"], params, state["step"], ema)
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
-        return new, {"loss": total, **terms, "gradient_norm": norm}
+        new = {**move(transform, state, gradient, state["step"], ema), "step": state["step"] + 1}
+        return new, {"loss": total, **terms, "gradient_norm": norm(pack(gradient))}
 
     return jax.jit(step, donate_argnums=(0,) if donate else (), out_shardings=everywhere)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from modisp_jax.fit.soap import scale_by_soap
+from modisp_jax.fit.vectors import alike, norm, pack, unpack
 from modisp_jax.tree import flatten, unflatten
 
 Method = Literal["adam", "soap"]
@@ -84,6 +85,8 @@ def optimizer(config, steps, params, rules):
         parts.append(optax.add_decayed_weights(config.weight_decay))
     parts.append(optax.scale_by_learning_rate(schedule(config, steps)))
     transform = optax.chain(*parts)
+    if config.method == "adam":
+        transform = of_vectors(transform)
     chosen = factors(params, rules)
 
     def slowed(factor):
@@ -93,7 +96,50 @@ def optimizer(config, steps, params, rules):
     slowed_all = optax.multi_transform(transforms, chosen)
     if config.clip_norm is None:
         return slowed_all
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), slowed_all)  # the norm of the whole gradient
+    return optax.chain(_clip(config.clip_norm), slowed_all)
+
+
+def of_vectors(transform):
+    """A transform that treats all numbers alike, of all leaves as one vector; so its state is, too."""
+
+    def init(params):
+        return transform.init(pack(params))
+
+    def update(updates, state, params):
+        found, state = transform.update(pack(updates), state, pack(params))
+        return unpack(found, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _clip(largest):
+    """Scales a gradient whose norm, frozen parameters included, is over ``largest`` down to it."""
+
+    def clipped(gradient):
+        return gradient * (largest / jnp.maximum(norm(gradient), largest))
+
+    return optax.stateless(lambda gradient, params: alike(clipped, gradient))
+
+
+def move(transform, state, gradient, number, decay):
+    """The state after a step: what an optimiser makes of a gradient.
+
+    Args:
+      transform: the optimiser.
+      state: a dict with ``params``, ``optimizer``, the optimiser's own state, and where it is wanted ``ema``.
+      gradient: a tree like ``params``.
+      number: of the step, from 0.
+      decay: of the running average ``ema`` of the parameters, see :func:`average`; 0 has the parameters themselves.
+
+    Returns:
+      ``state`` with these entries new.
+    """
+    updates, moments = transform.update(gradient, state["optimizer"], state["params"])
+    params = alike(jnp.add, state["params"], updates)
+    new = {**state, "params": params, "optimizer": moments}
+    if "ema" in state:
+        new["ema"] = average(state["ema"], params, number, decay) if decay else params
+    return new
 
 
 def factors(params, rules):
@@ -139,4 +185,4 @@ def _rule(pattern, factor):
 def average(ema, params, step, decay):
     """Running average of the weights; the first steps count more, so that the start is soon forgotten."""
     decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), ema, params)
+    return alike(lambda old, new: old + (1.0 - decay) * (new - old), ema, params)

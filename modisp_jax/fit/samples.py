@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from modisp_jax.dynamicisp.losses import filter_limit
+from modisp_jax.fit.vectors import pack, unpack
 from modisp_jax.kernels.dispatch import by_platform
 from modisp_jax.kernels.threads import cores
 
@@ -48,27 +49,25 @@ def _in_turn(one, filtered, params, *samples):
 
 
 def _in_turn_forward(one, filtered, params, *samples):
-    both = jax.value_and_grad(one, has_aux=True)
+    def both(sample):
+        found, gradient = jax.value_and_grad(one, has_aux=True)(params, *sample)
+        return found, pack(gradient)
+
     if filtered is None or _together(samples) > 1:
-        found, gradients = _map(lambda sample: both(params, *sample), samples)
+        found, gradients = _map(both, samples)
     else:
         found, gradients = _map_filtered(one, *filtered, params, samples)
-    return found, (gradients, len(samples))
+    return found, (gradients, params, len(samples))
 
 
 def _in_turn_backward(one, filtered, residuals, cotangents):
-    """The samples' gradients [n, ...], weighted by what the batch's loss makes of each sample's."""
+    """The samples' gradients, vectors [n, ...], weighted by what the batch's loss makes of each sample's."""
     del one, filtered
-    gradients, count = residuals
+    gradients, params, count = residuals
     weights, _ = cotangents
-
-    def weighted(gradient):
-        # What a filter leaves out need not be finite.
-        counts = (weights != 0).reshape(-1, *(1,) * (gradient.ndim - 1))
-        gradient = jnp.where(counts, gradient, 0.0)
-        return jnp.tensordot(weights, gradient, 1, precision="highest").astype(gradient.dtype)
-
-    return jax.tree.map(weighted, gradients), *(None,) * count
+    # What a filter leaves out need not be finite.
+    gradients = jnp.where(weights[:, None] != 0, gradients, 0.0)
+    return unpack(jnp.tensordot(weights, gradients, 1, precision="highest"), params), *(None,) * count
 
 
 _in_turn.defvjp(_in_turn_forward, _in_turn_backward)
@@ -90,6 +89,7 @@ def _map(function, samples):
 def _map_filtered(one, real, beta, params, samples):
     """``value_and_grad`` of each sample; zeros for the gradient of those that the filter leaves out."""
     gradient_of = jax.grad(one, has_aux=True)
+    nothing = jnp.zeros_like(pack(params))
 
     def step(total, item):
         number, sample = item
@@ -97,11 +97,7 @@ def _map_filtered(one, real, beta, params, samples):
         is_real = number < real
         # A hair more than the filter's limit, whose mean may be rounded otherwise.
         kept = is_real | (loss <= 1.0001 * filter_limit(total / real, beta))
-        gradient = jax.lax.cond(
-            kept,
-            lambda: gradient_of(params, *sample)[0],
-            lambda: jax.tree.map(jnp.zeros_like, params),
-        )
+        gradient = jax.lax.cond(kept, lambda: pack(gradient_of(params, *sample)[0]), lambda: nothing)
         return total + jnp.where(is_real, loss, 0.0), ((loss, other), gradient)
 
     count = len(jax.tree.leaves(samples)[0])

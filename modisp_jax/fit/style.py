@@ -10,13 +10,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from modisp_jax.config import RenderConfig
 from modisp_jax.dynamicisp.losses import filtered_mean
 from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import job_losses
-from modisp_jax.fit.optim import average, optimizer
+from modisp_jax.fit.optim import move, optimizer
 from modisp_jax.fit.pairs import reduce_pair, vary
 from modisp_jax.fit.samples import each_loss
 from modisp_jax.fit.start import base_tables, score, shift_start, with_rgb_lut
@@ -349,7 +348,6 @@ def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None
     params = {PHOTOFINISH: state["params"]}
     value, gradient = jax.value_and_grad(loss)(params)
     transform = optimizer(config.optim, steps, params, rules)
-    updates, moments = transform.update(gradient, state["optimizer"], params)
-    params = optax.apply_updates(params, updates)[PHOTOFINISH]
-    ema = average(state["ema"], params, number, config.optim.ema) if config.optim.ema else params
-    return {"params": params, "ema": ema, "optimizer": moments}, value
+    before = {"params": params, "ema": {PHOTOFINISH: state["ema"]}, "optimizer": state["optimizer"]}
+    after = move(transform, before, gradient, number, config.optim.ema)
+    return after | {name: after[name][PHOTOFINISH] for name in ("params", "ema")}, value

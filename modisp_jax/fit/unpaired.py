@@ -11,13 +11,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from modisp_jax.config import FunctionISPConfig, PipelineConfig
 from modisp_jax.dynamicisp import PseudoConfig, empty_memory, pseudo_pair, remember_used
 from modisp_jax.dynamicisp.isp import render_both
 from modisp_jax.dynamicisp.parameters import base_parameters
-from modisp_jax.fit.optim import OptimizerConfig, average, optimizer
+from modisp_jax.fit.optim import OptimizerConfig, move, optimizer
 from modisp_jax.fit.pairs import Augmentation, shrunk, vary
 from modisp_jax.params import init_params
 from modisp_jax.types import check_image
@@ -123,10 +122,7 @@ def _step(state, pairs, key, number, config, augmentation):
     views = _views(key, pairs, config.batch, augmentation)
     loss, gradient = jax.value_and_grad(lambda p: jax.vmap(functools.partial(one, p))(*views).mean())(state["params"])
     transform = optimizer(config.optim, config.steps, state["params"], RULES)
-    updates, moments = transform.update(gradient, state["optimizer"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
-    ema = average(state["ema"], params, number, config.optim.ema) if config.optim.ema else params
-    return {"params": params, "ema": ema, "optimizer": moments}, loss
+    return move(transform, state, gradient, number, config.optim.ema), loss
 
 
 @functools.partial(jax.jit, static_argnames=("config", "augmentation"))
