@@ -6,11 +6,11 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import modisp_jax as mj
 from modisp_jax import losses
+from modisp_jax.fit.optim import OptimizerConfig, move, optimizer
 from modisp_jax.fit.samples import each_loss
 from modisp_jax.look import finish_by_networks
 from modisp_jax.losses import LossWeights, photofinish_losses
@@ -274,7 +274,7 @@ def test_five_training_steps(vectors, shared):
     params = import_photofinish(reference / "weights/photofinishing/photofinishing_s24-style-0.pth")
     batch = vectors("training_step")
     # L2 coupled: its gradient goes through Adam, unlike AdamW's decay.
-    optimiser = optax.chain(optax.add_decayed_weights(1e-7), optax.adam(1e-4, b1=0.9, b2=0.999, eps=1e-8))
+    adam = optimizer(OptimizerConfig(learning_rate=1e-4, final_fraction=1.0, l2=1e-7), 5, params, (("", 1.0),))
 
     def losses_of(params, linear, target):
         look, finished = finish_by_networks(params, linear, Edits(), mj.RenderConfig())
@@ -286,15 +286,14 @@ def test_five_training_steps(vectors, shared):
         return found.mean(), jax.tree.map(jnp.mean, terms)
 
     @steps_jit
-    def step(params, state, linear, target):
-        (_, terms), gradient = jax.value_and_grad(total, has_aux=True)(params, linear, target)
-        update, state = optimiser.update(gradient, state, params)
-        return optax.apply_updates(params, update), state, terms, gradient
+    def step(state, linear, target):
+        (_, terms), gradient = jax.value_and_grad(total, has_aux=True)(state["params"], linear, target)
+        return move(adam, state, gradient, 0, 0.0), terms, gradient
 
     places = {theirs: ours for theirs, ours, _ in photofinish_table(mj.PhotofinishConfig(chroma_lut_axes="crcb"))}
-    state, worst = optimiser.init(params), {}
+    state, worst = {"params": params, "optimizer": adam.init(params)}, {}
     for number, expected in enumerate(published["steps"]):
-        params, state, terms, gradient = step(params, state, batch["lsrgb"], batch["srgb"])
+        state, terms, gradient = step(state, batch["lsrgb"], batch["srgb"])
         for name, value in terms.items():
             error = abs(float(value) / expected[PUBLISHED_NAMES[name]] - 1)
             worst[name] = max(worst.get(name, 0.0), error)

@@ -9,7 +9,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import modisp_jax as mj
@@ -18,7 +17,7 @@ from modisp_jax.config import CHROMA_LUT_AXES
 from modisp_jax.fit import FitStyleConfig, fit_style_config, start, style
 from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights
-from modisp_jax.fit.optim import average, optimizer
+from modisp_jax.fit.optim import move, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import _chosen, bake, base_tables, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
@@ -57,9 +56,9 @@ def cheap_step(state, anchor, pairs, key, number, steps, rules, config):
     up = jnp.mean(pairs[0]) + 0.1 * jax.random.uniform(key)
     params = {"photofinish": state["params"]}
     gradient = jax.tree.map(lambda x: -up * jnp.ones_like(x), params)
-    updates, moments = optimizer(config.optim, steps, gradient, rules).update(gradient, state["optimizer"], params)
-    moved = optax.apply_updates(params, updates)["photofinish"]
-    return {"params": moved, "ema": average(state["ema"], moved, number, config.optim.ema), "optimizer": moments}, up
+    before = {"params": params, "ema": {"photofinish": state["ema"]}, "optimizer": state["optimizer"]}
+    after = move(optimizer(config.optim, steps, gradient, rules), before, gradient, number, config.optim.ema)
+    return after | {name: after[name]["photofinish"] for name in ("params", "ema")}, up
 
 
 @pytest.fixture
