@@ -12,13 +12,20 @@ import jax.numpy as jnp
 from modisp_jax.kernels import packing
 from modisp_jax.kernels.dispatch import on_cpu
 
+LEAST = 64
+"""Leaves from which on kernels copy them: a call takes longer than a compiled program needs for few."""
+
 
 def pack(tree):
     """The numbers of a tree's leaves as one float32 vector; not differentiable. See :func:`unpack`."""
     leaves = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(tree)]
     if not leaves:
         return jnp.zeros(0)
-    return on_cpu(packing.pack, lambda *leaves: jnp.concatenate([leaf.ravel() for leaf in leaves]), *leaves)
+
+    def compiled(*leaves):
+        return jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+    return compiled(*leaves) if len(leaves) < LEAST else on_cpu(packing.pack, compiled, *leaves)
 
 
 def unpack(vector, like):
@@ -32,7 +39,7 @@ def unpack(vector, like):
 
     if not leaves:
         return like
-    if any(0 in shape for shape in shapes):
+    if len(leaves) < LEAST or any(0 in shape for shape in shapes):
         found = compiled(vector)
     else:
         found = on_cpu(lambda vector: packing.unpack(vector, shapes), compiled, vector)

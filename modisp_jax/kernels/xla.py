@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import json
+import math
 import traceback
 
 import jax
@@ -22,7 +23,7 @@ MAJOR, MINOR = 0, 1
 EXECUTE = 3
 METADATA = 1
 INTERNAL = 13
-DTYPES = {11: np.float32, 4: np.int32, 6: np.uint8}
+DTYPES = {11: np.dtype(np.float32), 4: np.dtype(np.int32), 6: np.dtype(np.uint8)}
 """Numbers of ``XLA_FFI_DataType`` that kernels take."""
 
 _handlers = {}
@@ -179,17 +180,15 @@ def _answer_metadata(address):
 
 
 def _items(buffers):
-    return (buffers.items[i].contents for i in range(buffers.size))
+    return [pointer.contents for pointer in buffers.items[: buffers.size]]
 
 
 def _view(buffer):
     """A NumPy view of a buffer."""
-    shape = tuple(buffer.dims[i] for i in range(buffer.rank))
-    dtype = np.dtype(DTYPES[buffer.dtype])
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if size == 0:
-        return np.empty(shape, dtype)
-    return np.frombuffer((ctypes.c_uint8 * size).from_address(buffer.data), dtype).reshape(shape)
+    shape = buffer.dims[: buffer.rank]
+    dtype = DTYPES[buffer.dtype]
+    size = math.prod(shape) * dtype.itemsize
+    return np.ndarray(shape, dtype, (ctypes.c_uint8 * size).from_address(buffer.data) if size else None)
 
 
 def _options(attributes):
