@@ -345,9 +345,13 @@ def _step(state, anchor, pairs, key, number, steps, rules, config, teaching=None
         distance = sum(jnp.sum(jnp.square(p - q)) for p, q in leaves)
         return mean + 0.5 * config.towards_start * distance
 
-    params = {PHOTOFINISH: state["params"]}
-    value, gradient = jax.value_and_grad(loss)(params)
-    transform = optimizer(config.optim, steps, params, rules)
-    before = {"params": params, "ema": {PHOTOFINISH: state["ema"]}, "optimizer": state["optimizer"]}
+    value, gradient = jax.value_and_grad(loss)({PHOTOFINISH: state["params"]})
+    return _moved(state, gradient, number, steps, rules, config), value
+
+
+def _moved(state, gradient, number, steps, rules, config):
+    """What a step changes in the state; the gradient is that by {PHOTOFINISH: params}, whose names the rules match."""
+    transform = optimizer(config.optim, steps, gradient, rules)
+    before = {name: {PHOTOFINISH: state[name]} for name in ("params", "ema")} | {"optimizer": state["optimizer"]}
     after = move(transform, before, gradient, number, config.optim.ema)
-    return after | {name: after[name][PHOTOFINISH] for name in ("params", "ema")}, value
+    return {name: after[name][PHOTOFINISH] for name in ("params", "ema")} | {"optimizer": after["optimizer"]}

@@ -1,7 +1,7 @@
 """All leaves of a tree as one vector: what is done to every number alike is one operation then, not one for each leaf.
 
-A parameter set has hundreds of leaves. XLA writes a loop for each operation on each of them, or launches as many
-kernels on a GPU; on CPUs an optimiser's update took a fifth of the time in which a whole training step was compiled.
+A parameter set has hundreds of leaves. XLA writes a loop for each operation on each of them, which takes long to
+compile, or launches as many kernels on a GPU.
 """
 
 import math

@@ -3,8 +3,8 @@
 A band of rows of the image, and of the gradient by the result, is copied to one plane a channel, in which rows follow
 one another with zeros in between. There a tap of the kernel is a shift of the whole plane, and its gradient a product
 of two vectors of thousands of neighbouring floats. Three taps by four channels are added up at a time, as seven loads
-then feed twelve products; the sums stay in registers. (As a matrix product for each tap, which is what XLA can do, the
-factors are copied for each of them, and it takes two to four times as long.)
+then feed twelve products; the sums stay in registers. (XLA could compute a matrix product for each tap, but has to copy
+the shifted image for each, by a loop that it compiles.)
 """
 
 import functools

@@ -1,6 +1,6 @@
 """Arrays behind one another in a vector, and taken apart again, on CPUs: ``fit/vectors.py``.
 
-Each is a copy of memory. XLA compiles a loop for each array, and needs longer for that than for the networks' layers.
+Each is a copy of memory, for which XLA would compile a loop.
 """
 
 import itertools

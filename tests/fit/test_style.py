@@ -17,7 +17,6 @@ from modisp_jax.config import CHROMA_LUT_AXES
 from modisp_jax.fit import FitStyleConfig, fit_style_config, start, style
 from modisp_jax.fit.deltas import curvature
 from modisp_jax.fit.jobs import JobWeights
-from modisp_jax.fit.optim import move, optimizer
 from modisp_jax.fit.pairs import Augmentation, reduce_pair, vary
 from modisp_jax.fit.start import _chosen, bake, base_tables, score, with_rgb_lut
 from modisp_jax.fit.style import _batch, _rules, _split
@@ -54,11 +53,8 @@ def cheap_step(state, anchor, pairs, key, number, steps, rules, config):
     """A step without the networks: parameters rise, by what is drawn and by what the pairs are."""
     del anchor
     up = jnp.mean(pairs[0]) + 0.1 * jax.random.uniform(key)
-    params = {"photofinish": state["params"]}
-    gradient = jax.tree.map(lambda x: -up * jnp.ones_like(x), params)
-    before = {"params": params, "ema": {"photofinish": state["ema"]}, "optimizer": state["optimizer"]}
-    after = move(optimizer(config.optim, steps, gradient, rules), before, gradient, number, config.optim.ema)
-    return after | {name: after[name]["photofinish"] for name in ("params", "ema")}, up
+    gradient = jax.tree.map(lambda x: -up * jnp.ones_like(x), {"photofinish": state["params"]})
+    return style._moved(state, gradient, number, steps, rules, config), up
 
 
 @pytest.fixture
