@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -22,15 +21,13 @@ from modisp_jax.io.images import replacing
 from modisp_jax.io.json_text import parse_json
 from modisp_jax.mix import STAGE_NAMES, mix_styles
 from modisp_jax.params import check_params, init_params
+from modisp_jax.shipped import WEIGHTS
 from modisp_jax.style_file import parse_mix, read_style_file
 from modisp_jax.torch_file import to_float32
 from modisp_jax.tree import flatten, unflatten
 
 FORMAT = "modisp_jax parameters"
 VERSION = "1"
-
-WEIGHTS = Path(__file__).parent / "weights"
-"""Folder of the weights that ship."""
 
 SIZES = ("lite", "base")
 """Names of the denoisers that ship, the default first."""
@@ -196,7 +193,7 @@ def _load_file(path, wanted):
     except (TypeError, AttributeError, IndexError):
         raise ValueError(f"{path}: not a parameter set: a name is both a tensor and a group of tensors") from None
     _check(params, path)
-    return jax.tree.map(lambda tensor: jnp.asarray(tensor, jnp.float32), params)
+    return jax.device_put(jax.tree.map(np.float32, params))
 
 
 def _check(params, place):

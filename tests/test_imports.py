@@ -16,7 +16,7 @@ LONGEST_MODULE = 420  # lines
 # "modisp_jax" stands for the package's public names, which load lazily.
 ROOMS = (
     ("_version",),
-    ("types", "config", "numerics", "tree"),
+    ("types", "config", "numerics", "tree", "shipped"),
     ("color", "resample"),
     ("kernels",),
     ("ops",),

@@ -164,12 +164,28 @@ ships = pytest.mark.skipif(not has_weights, reason="no weights in modisp_jax/wei
 
 
 @ships
+def test_what_has_the_shapes_of_what_ships_is_spared_the_run_of_its_networks(monkeypatch):
+    params = mj.load_params("base", style="warm")
+
+    def run(name, config):
+        raise AssertionError(f"{name} is run")
+
+    monkeypatch.setattr("modisp_jax.params._shapes_of", run)
+    check_params(params)
+    check_params(mj.load_params("paramisp"))
+    for change in ({"in_conv": params["denoise"]["in_conv"]}, params["denoise"] | {"extra": np.zeros(2)}):
+        with pytest.raises(AssertionError, match="denoise is run"):
+            check_params(params | {"denoise": change})
+
+
+@ships
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped(name):
     path = SHIPPED / f"{name}.safetensors"
     params = mj.load_params(path)
-    check_params(params)
     config = mj.config_of(params)
+    # Not by check_params, to which these shapes are right because they ship.
+    assert {name: leaf.shape for name, leaf in flatten(params).items()} == param_shapes(config)
     kind, _, short = name.partition("-")
     networks = {"denoise": {"denoise"}, "style": {"photofinish", "enhance"}, "paramisp": {"inverse_isp", "forward_isp"}}
     assert set(params) == networks[kind]
