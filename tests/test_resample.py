@@ -7,6 +7,10 @@ import pytest
 
 from modisp_jax import resample
 
+# One program a shape; without jit, each operation would be one.
+resize_bilinear = jax.jit(resample.resize_bilinear, static_argnames=("size", "align"))
+box_mean = jax.jit(resample.box_mean, static_argnames="size")
+mean_pool = jax.jit(resample.mean_pool, static_argnames="factor")
 ALIGN = ["corners", "centers"]
 SIZES = [((7, 9), (7, 9)), ((7, 9), (3, 4)), ((7, 9), (20, 31)), ((1, 1), (4, 5)), ((5, 6), (1, 1)), ((1, 8), (3, 1))]
 
@@ -38,7 +42,7 @@ def resize_oracle(x, size, align):
 @pytest.mark.parametrize(("size_in", "size"), SIZES)
 def test_resize_agrees_with_its_definition(size_in, size, align):
     x = image(*size_in)
-    y = resample.resize_bilinear(x, size, align=align)
+    y = resize_bilinear(x, size, align=align)
     assert y.shape == (*size, 3)
     np.testing.assert_allclose(y, resize_oracle(x, size, align), atol=1e-6)
 
@@ -54,10 +58,10 @@ def test_resize_to_the_same_size_is_the_identity(align):
 @pytest.mark.parametrize("align", ALIGN)
 @pytest.mark.parametrize(("size_in", "size"), SIZES)
 def test_resize_keeps_constants_and_range(size_in, size, align):
-    y = resample.resize_bilinear(np.full((*size_in, 3), 0.3, np.float32), size, align=align)
+    y = resize_bilinear(np.full((*size_in, 3), 0.3, np.float32), size, align=align)
     np.testing.assert_allclose(y, 0.3, rtol=2e-7)
     x = image(*size_in)
-    y = resample.resize_bilinear(x, size, align=align)
+    y = resize_bilinear(x, size, align=align)
     assert y.min() >= x.min() - 1e-7
     assert y.max() <= x.max() + 1e-7
 
@@ -69,22 +73,22 @@ def ramp(h, w):
 
 @pytest.mark.parametrize("size", [(5, 4), (9, 17), (40, 33)])
 def test_corners_reproduce_linear_ramps(size):
-    np.testing.assert_allclose(resample.resize_bilinear(ramp(9, 17), size), ramp(*size), atol=1e-6)
+    np.testing.assert_allclose(resize_bilinear(ramp(9, 17), size), ramp(*size), atol=1e-6)
 
 
 def test_corners_keep_the_corner_samples():
     x = image(7, 10)
-    y = resample.resize_bilinear(x, (31, 4))
+    y = resize_bilinear(x, (31, 4))
     np.testing.assert_allclose(y[::30, ::3], x[::6, ::9], atol=1e-6)
 
 
 def test_centers_halve_by_averaging_and_commute_with_flips():
     x = image(8, 12)
-    half = resample.resize_bilinear(x, (4, 6), align="centers")
-    np.testing.assert_allclose(half, resample.mean_pool(x, 2), atol=1e-6)
+    half = resize_bilinear(x, (4, 6), align="centers")
+    np.testing.assert_allclose(half, mean_pool(x, 2), atol=1e-6)
     for align in ALIGN:
-        y = resample.resize_bilinear(x, (5, 7), align=align)
-        flipped = resample.resize_bilinear(x[::-1, ::-1], (5, 7), align=align)
+        y = resize_bilinear(x, (5, 7), align=align)
+        flipped = resize_bilinear(x[::-1, ::-1], (5, 7), align=align)
         np.testing.assert_allclose(flipped[::-1, ::-1], y, atol=2e-6)
 
 
@@ -119,13 +123,13 @@ def test_box_mean_agrees_with_numpy(shape, size):
     x = image(*shape)
     padded = np.pad(x.astype(float), ((size // 2,) * 2, (size // 2,) * 2, (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))
-    np.testing.assert_allclose(resample.box_mean(x, size), windows.mean(axis=(-2, -1)), atol=1e-6)
+    np.testing.assert_allclose(box_mean(x, size), windows.mean(axis=(-2, -1)), atol=1e-6)
 
 
 def test_mean_pool_averages_blocks_and_drops_the_rest():
     x = image(11, 14)
     expected = x[:9, :12].reshape(3, 3, 4, 3, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(resample.mean_pool(x, 3), expected, atol=1e-6)
+    np.testing.assert_allclose(mean_pool(x, 3), expected, atol=1e-6)
     np.testing.assert_array_equal(resample.mean_pool(x, 1), x)
 
 
@@ -142,16 +146,17 @@ FUNCTIONS = {
 def test_jit_vmap_and_linearity(name):
     function = FUNCTIONS[name]
     batch = np.stack([image(8, 9, seed=seed) for seed in range(3)])
-    loop = np.stack([function(x) for x in batch])
-    np.testing.assert_allclose(jax.jit(function)(batch[0]), loop[0], atol=1e-6)
-    np.testing.assert_allclose(jax.vmap(function)(batch), loop, atol=1e-6)
-    np.testing.assert_allclose(function(2 * batch[0] - batch[1]), 2 * loop[0] - loop[1], atol=2e-6)
+    jitted = jax.jit(function)
+    loop = np.stack([jitted(x) for x in batch])
+    np.testing.assert_allclose(function(batch[0]), loop[0], atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(function))(batch), loop, atol=1e-6)
+    np.testing.assert_allclose(jitted(2 * batch[0] - batch[1]), 2 * loop[0] - loop[1], atol=2e-6)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_gradient_is_the_transpose(name):
     function, x = FUNCTIONS[name], image(8, 9)
-    y, transpose = jax.vjp(function, jnp.asarray(x))
+    y, transpose = jax.vjp(jax.jit(function), jnp.asarray(x))
     g = np.random.default_rng(1).normal(size=y.shape).astype(np.float32)
     np.testing.assert_allclose(np.vdot(g, y), np.vdot(transpose(g)[0], x), rtol=1e-4)
 
@@ -166,7 +171,7 @@ def test_the_quarter_image_agrees_with_the_published_one(vectors):
 def test_a_box_mean_can_be_differentiated():
     """The gradient of a mean's sum is the transposed mean: all ones inside, and the whole is kept."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(9, 11, 2)), jnp.float32)
-    gradient = jax.grad(lambda x: resample.box_mean(x, 5).sum())(x)
+    gradient = jax.jit(jax.grad(lambda x: resample.box_mean(x, 5).sum()))(x)
     np.testing.assert_allclose(gradient[4, 5], 1.0, rtol=1e-5)
     np.testing.assert_allclose(gradient.sum(), x.size, rtol=1e-5)
 
@@ -176,7 +181,7 @@ def test_a_box_mean_can_be_differentiated():
 def test_the_gradient_of_a_resize_is_its_transpose(align, size):
     rng = np.random.default_rng(0)
     x, y = (jnp.asarray(rng.normal(size=(*shape, 2)), jnp.float32) for shape in ((7, 9), size))
-    resized, transpose = jax.vjp(lambda x: resample.resize_bilinear(x, size, align=align), x)
+    resized, transpose = jax.vjp(lambda x: resize_bilinear(x, size, align=align), x)
     np.testing.assert_allclose(jnp.vdot(resized, y), jnp.vdot(x, transpose(y)[0]), rtol=2e-5)
 
 

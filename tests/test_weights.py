@@ -59,8 +59,9 @@ def installed(all_weights, monkeypatch):
 def assert_equal(actual, *expected):
     expected = {name: value for part in expected for name, value in part.items()}
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    found = flatten(actual)
     for name, value in flatten(expected).items():
-        np.testing.assert_array_equal(flatten(actual)[name], value, err_msg=name)
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
 def test_default_is_lite_and_natural(installed, sets):

@@ -65,9 +65,7 @@ def shift_start(photofinish, linear, target, curvature):
     """
     settings = dataclasses.replace(SETTINGS, curvature=curvature)
     chosen = jax.lax.map(functools.partial(_chosen, photofinish), linear)
-    deltas = _common(chosen, linear, target, settings)
-    changed = jax.vmap(_changed, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
-    return bake(photofinish, chosen, changed)
+    return _baked(photofinish, chosen, _common(chosen, linear, target, settings), linear)
 
 
 @jax.jit
@@ -107,6 +105,13 @@ def _changed(look, deltas, depth):
     gain = clip(changed.gain, *_reach(*GAIN_RANGE))
     inverse_gamma = 1 / clip(1 / changed.inverse_gamma, *_reach(*GAMMA_RANGE))
     return dataclasses.replace(changed, gain=gain, inverse_gamma=inverse_gamma)
+
+
+@jax.jit
+def _baked(photofinish, chosen, deltas, linear):
+    """Parameters that choose looks changed by deltas; one program, as its operations one by one are two hundred."""
+    changed = jax.vmap(_changed, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
+    return bake(photofinish, chosen, changed)
 
 
 def bake(photofinish, chosen, changed):

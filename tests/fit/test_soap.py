@@ -25,8 +25,9 @@ def gradients(shape, count=6):
 def updates(transform, some):
     """What a transformation makes of gradients, one after the other."""
     state, found = transform.init(jnp.zeros_like(some[0])), []
+    step = jax.jit(transform.update)
     for gradient in some:
-        update, state = transform.update(gradient, state)
+        update, state = step(gradient, state)
         found.append(update)
     return found
 

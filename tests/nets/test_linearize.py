@@ -19,6 +19,7 @@ def untrained():
     return mj.init_params(jax.random.key(0), CONFIG)["io"]["cie_xyz"]
 
 
+@jax.jit
 def run(params, image):
     return CieXyzNet().apply({"params": params}, image)
 

@@ -5,20 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.ops.awb_histograms import (
-    BINS,
-    BRIGHTEST,
-    SIZE,
-    edge_image,
-    log_chroma_histogram,
-    norms,
-    ratio_histogram,
-    shrink,
-)
+from modisp_jax.ops import awb_histograms as plain
+from modisp_jax.ops.awb_histograms import BINS, BRIGHTEST, SIZE
 from modisp_jax.resample import resize_bilinear
 from tests.samples import EXTREMES, photo
 
 LOW, HIGH = np.array([0.3, 0.2], np.float32), np.array([1.5, 1.8], np.float32)
+# One program a shape; without jit, each operation would be one.
+edge_image, log_chroma_histogram, norms, ratio_histogram, shrink = (
+    jax.jit(getattr(plain, name))
+    for name in ("edge_image", "log_chroma_histogram", "norms", "ratio_histogram", "shrink")
+)
 
 
 def normalised(counts):
@@ -104,9 +101,9 @@ def test_edges_of_a_point_and_of_the_border():
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 200), (256, 384), (512, 768)])
 def test_shrinking_is_bilinear_with_its_gradient(size):
     image, weights = jnp.asarray(photo(*size)), jnp.asarray(photo(*SIZE, seed=1))
-    resized = lambda x: resize_bilinear(x, SIZE, align="centers")  # noqa: E731
+    resized = jax.jit(lambda x: resize_bilinear(x, SIZE, align="centers"))
     np.testing.assert_allclose(shrink(image), resized(image), atol=3e-7)
-    slopes = (jax.grad(lambda x, f=f: jnp.sum(weights * f(x)))(image) for f in (shrink, resized))
+    slopes = (jax.jit(jax.grad(lambda x, f=f: jnp.sum(weights * f(x))))(image) for f in (shrink, resized))
     np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-6)
 
 
@@ -127,7 +124,14 @@ def test_value_and_gradient_are_finite():
         histograms += [ratio_histogram(x, weights, LOW, HIGH) for x in (small, edges)]
         return sum(jnp.sum(jnp.square(h) * jnp.arange(BINS)) + jnp.sum(h) for h in histograms)
 
-    value, slope = jax.value_and_grad(total)(image)
+    value, slope = jax.jit(jax.value_and_grad(total))(image)
     assert np.isfinite(value)
     assert np.isfinite(slope).all()
     assert (np.asarray(shrink(image)) <= BRIGHTEST).all()
+
+
+def test_jit_changes_nothing():
+    image = photo(24, 30)
+    one, two = log_chroma_histogram(image), ratio_histogram(image, norms(image), LOW, HIGH)
+    np.testing.assert_allclose(one, plain.log_chroma_histogram(image), atol=2e-6)
+    np.testing.assert_allclose(two, plain.ratio_histogram(image, norms(image), LOW, HIGH), atol=2e-6)

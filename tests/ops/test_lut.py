@@ -3,15 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.ops.lut import (
-    chroma_histogram,
-    identity_chroma_lut,
-    identity_rgb_lut,
-    lookup,
-    map_chroma,
-    map_rgb,
-)
+from modisp_jax.ops import lut as plain
+from modisp_jax.ops.lut import identity_chroma_lut, identity_rgb_lut
 from tests.samples import EXTREMES
+
+# One program a shape; without jit, each operation would be one.
+lookup, map_chroma, map_rgb, chroma_histogram = map(
+    jax.jit, (plain.lookup, plain.map_chroma, plain.map_rgb, plain.chroma_histogram)
+)
 
 rng = np.random.default_rng(0)
 CBCR = (rng.random((40, 60, 2)) - 0.5).astype(np.float32)
@@ -51,7 +50,7 @@ def test_value_and_gradients_match_the_definition(shape):
     weights = rng.standard_normal((3000, shape[-1])).astype(np.float32)
     np.testing.assert_allclose(lookup(lut, x), plain_lookup(lut, x), atol=1e-5)
 
-    d_lut, d_x = jax.grad(lambda lut, x: jnp.sum(lookup(lut, x) * weights), argnums=(0, 1))(lut, x)
+    d_lut, d_x = jax.jit(jax.grad(lambda lut, x: jnp.sum(lookup(lut, x) * weights), argnums=(0, 1)))(lut, x)
     # The value is linear in the table, so its gradient is exact by any step.
     for node in [(0,) * d, tuple(n // 2 for n in shape[:-1]), tuple(n - 1 for n in shape[:-1])]:
         basis = np.zeros(shape)
@@ -70,7 +69,7 @@ def test_value_and_gradients_match_the_definition(shape):
 def test_outside_reads_the_end_nodes_and_stays_finite():
     lut = identity_chroma_lut()
     x = jnp.asarray(np.stack(np.meshgrid(EXTREMES, EXTREMES), axis=-1).reshape(-1, 2))
-    value, gradient = jax.value_and_grad(lambda x: map_chroma(lut, x).sum())(x)
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: map_chroma(lut, x).sum()))(x)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     np.testing.assert_allclose(map_chroma(lut, x), np.clip(x, -0.5, 0.5), atol=1e-6)
@@ -78,10 +77,10 @@ def test_outside_reads_the_end_nodes_and_stays_finite():
 
 def test_vmap_and_jit():
     luts = rng.standard_normal((3, 24, 24, 2)).astype(np.float32)
-    grad = lambda lut: jax.grad(lambda lut: jnp.sum(map_chroma(lut, CBCR) ** 2))(lut)  # noqa: E731
+    grad = jax.jit(jax.grad(lambda lut: jnp.sum(map_chroma(lut, CBCR) ** 2)))
     loop = np.stack([grad(lut) for lut in luts])
-    np.testing.assert_allclose(jax.vmap(grad)(luts), loop, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(jax.jit(map_chroma)(luts[0], CBCR), map_chroma(luts[0], CBCR), atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(grad))(luts), loop, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(map_chroma(luts[0], CBCR), plain.map_chroma(luts[0], CBCR), atol=1e-6)
 
 
 def test_lookup_refuses_a_wrong_number_of_coordinates():
@@ -97,9 +96,9 @@ def test_histogram_sums_to_one_and_follows_chroma():
 
 
 def test_histogram_gradient_is_finite_everywhere():
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(chroma_histogram(x) ** 2)))
     for value in EXTREMES:
-        gradient = jax.grad(lambda x: jnp.sum(chroma_histogram(x) ** 2))(jnp.full((4, 4, 2), value))
-        assert np.isfinite(gradient).all()
+        assert np.isfinite(gradient(np.full((4, 4, 2), value))).all()
 
 
 @pytest.mark.reference

@@ -5,10 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.ops.raw_adapter import apply_adaptation, curve_nodes, undo_adaptation
+from modisp_jax.ops import raw_adapter as plain
 from tests.samples import EXTREMES, photo
 
 NODES = 129
+# One program a shape; without jit, each operation would be one.
+curve_nodes, apply_adaptation, undo_adaptation = map(
+    jax.jit, (plain.curve_nodes, plain.apply_adaptation, plain.undo_adaptation)
+)
 
 
 def coefficients(seed=0):
@@ -63,8 +67,9 @@ def test_both_ways_never_fall():
 def test_any_numbers_have_a_finite_value_and_gradient(function):
     image = jnp.asarray(np.resize(EXTREMES, (9, 11, 3)))
     lut, gamma = np.resize(EXTREMES[::-1], (3, NODES)), np.resize(EXTREMES, (4, 5, 1))
+    total = jax.jit(jax.value_and_grad(lambda *x: function(*x).sum(), argnums=(0, 1, 2)))
     for one in ((image, *coefficients()), (image, jnp.asarray(lut), jnp.asarray(gamma))):
-        value, gradients = jax.value_and_grad(lambda *x: function(*x).sum(), argnums=(0, 1, 2))(*one)
+        value, gradients = total(*one)
         assert np.isfinite(value)
         assert all(np.isfinite(gradient).all() for gradient in gradients)
 
@@ -72,9 +77,16 @@ def test_any_numbers_have_a_finite_value_and_gradient(function):
 def test_gradients_are_those_of_finite_differences():
     image, (lut, gamma) = jnp.asarray(0.1 + 0.8 * photo(12, 12)), coefficients()
     for function in (apply_adaptation, undo_adaptation):
-        of_gamma = lambda g: function(image, lut, g * gamma).mean()  # noqa: B023, E731
+        of_gamma = jax.jit(lambda g: function(image, lut, g * gamma).mean())  # noqa: B023
         slope = (of_gamma(1.001) - of_gamma(0.999)) / 0.002
         np.testing.assert_allclose(jax.grad(of_gamma)(1.0), slope, rtol=1e-2)
-        of_lut = lambda t: function(image, lut + t * jnp.linspace(-1, 1, NODES), gamma).mean()  # noqa: B023, E731
+        of_lut = jax.jit(lambda t: function(image, lut + t * jnp.linspace(-1, 1, NODES), gamma).mean())  # noqa: B023
         slope = (of_lut(0.002) - of_lut(-0.002)) / 0.004
         np.testing.assert_allclose(jax.grad(of_lut)(0.0), slope, rtol=1e-2)
+
+
+def test_jit_changes_nothing():
+    image, (lut, gamma) = photo(20, 30), coefficients()
+    there, back = apply_adaptation(image, lut, gamma), undo_adaptation(image, lut, gamma)
+    np.testing.assert_allclose(there, plain.apply_adaptation(image, lut, gamma), atol=1e-6)
+    np.testing.assert_allclose(back, plain.undo_adaptation(image, lut, gamma), atol=1e-6)

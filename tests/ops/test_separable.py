@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from modisp_jax.ops.separable import blur3, filter_reflect, filter_zero, gaussian_taps
+from modisp_jax.ops import separable
+from modisp_jax.ops.separable import blur3, gaussian_taps
+
+filter_reflect, filter_zero = jax.jit(separable.filter_reflect), jax.jit(separable.filter_zero)
 
 
 def written_out(plane, taps, mode):
@@ -58,3 +61,8 @@ def test_the_gradient_is_the_transpose(radius):
     np.testing.assert_allclose((d_plane * plane).sum(), value, rtol=1e-5)
     slope = (product(plane, sigma + 0.05)[0] - product(plane, sigma - 0.05)[0]) / 0.1
     np.testing.assert_allclose(d_sigma, slope, rtol=2e-2, atol=5e-3)
+
+
+def test_jit_changes_nothing():
+    plane, taps = np.random.default_rng(0).random((40, 50)).astype(np.float32), gaussian_taps(4.0, 10)
+    np.testing.assert_allclose(filter_reflect(plane, taps), separable.filter_reflect(plane, taps), atol=1e-6)

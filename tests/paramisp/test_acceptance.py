@@ -1,6 +1,7 @@
 """ParamISP against the table of acceptance facts (shared/reference/paramisp_semiisp_facts.md, part 3), row by row."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +11,19 @@ import pytest
 from modisp_jax.config import RELEASED_PARAMISP, ParamISPConfig, PipelineConfig
 from modisp_jax.nets.paramisp import FEATURES, GlobalNet, LocalNet
 from modisp_jax.ops.demosaic import PATTERNS
-from modisp_jax.paramisp import canonet
+from modisp_jax.paramisp import canonet, isp, stages
 from modisp_jax.paramisp.capture import Capture, equalize, from_array
 from modisp_jax.paramisp.features import exposure_mask, features, gradients, soft_histograms
-from modisp_jax.paramisp.isp import embed, forward_isp, inverse_isp
-from modisp_jax.paramisp.stages import apply_global, curve, quadratic
+from modisp_jax.paramisp.isp import forward_isp, inverse_isp
 from modisp_jax.params import count_params, init_params, param_shapes
 from tests.paramisp.samples import CCM, ILLUMINANT, SMALL, network
 from tests.samples import numbered_params, photo
 
+# One program a shape; without jit, each operation would be one.
+embed = jax.jit(isp.embed, static_argnames="config")
+to_linear, to_mosaic = (jax.jit(f, static_argnames="pattern") for f in (canonet.to_linear, canonet.to_mosaic))
+apply_global = jax.jit(stages.apply_global, static_argnames="residual")
+curve, quadratic = jax.jit(stages.curve), jax.jit(stages.quadratic)
 PAPER = ParamISPConfig()
 WITHOUT_ID = dataclasses.replace(RELEASED_PARAMISP, camera_id=False)
 
@@ -65,11 +70,12 @@ def test_counts_of_the_parts():
 def test_shapes():
     image = jnp.asarray(photo(96, 88))
     for config in (PAPER, RELEASED_PARAMISP):
-        assert features(image, image, config).shape == (96, 88, 96)
+        assert jax.eval_shape(functools.partial(features, config=config), image, image).shape == (96, 88, 96)
     params = network("inverse_isp", SMALL)
     z = embed(params, Capture(), ILLUMINANT, CCM, SMALL)
     assert z.shape == (SMALL.embedding,)
-    found = GlobalNet(SMALL).apply({"params": params["global"]}, features(image, image, SMALL), z)
+    net = lambda params: GlobalNet(SMALL).apply({"params": params}, features(image, image, SMALL), z)  # noqa: E731
+    found = jax.eval_shape(net, params["global"])
     assert found.shape == (4, 39)
 
 
@@ -85,22 +91,22 @@ def test_sizes_that_the_networks_do_not_take(size):
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_canonet_there_and_back(pattern):
     raw = np.random.default_rng(0).uniform(0, 0.4, (12, 14)).astype(np.float32)
-    linear = canonet.to_linear(raw, ILLUMINANT, CCM, pattern=pattern)
-    np.testing.assert_allclose(canonet.to_mosaic(linear, ILLUMINANT, CCM, pattern=pattern), raw, atol=2e-7)
+    linear = to_linear(raw, ILLUMINANT, CCM, pattern=pattern)
+    np.testing.assert_allclose(to_mosaic(linear, ILLUMINANT, CCM, pattern=pattern), raw, atol=2e-7)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_canonet_keeps_one_colour_up_to_the_edge(pattern):
     """The table promises the interior only, as its border repeats the edge; ours is mirrored, which keeps the phase."""
     linear = jnp.broadcast_to(jnp.array([0.2, 0.3, 0.25]), (10, 12, 3))
-    raw = canonet.to_mosaic(linear, ILLUMINANT, CCM, pattern=pattern)
-    np.testing.assert_allclose(canonet.to_linear(raw, ILLUMINANT, CCM, pattern=pattern), linear, atol=3e-7)
+    raw = to_mosaic(linear, ILLUMINANT, CCM, pattern=pattern)
+    np.testing.assert_allclose(to_linear(raw, ILLUMINANT, CCM, pattern=pattern), linear, atol=3e-7)
 
 
 def test_demosaicing_keeps_ramps_of_grey():
     ramp = np.linspace(0, 0.5, 24, dtype=np.float32)[:, None] * np.ones(20, np.float32)
     one = jnp.ones(3), jnp.eye(3)
-    found = canonet.to_linear(ramp, *one)[2:-2, 2:-2]
+    found = to_linear(ramp, *one)[2:-2, 2:-2]
     np.testing.assert_allclose(found, np.repeat(ramp[2:-2, 2:-2, None], 3, -1), atol=1.2e-7)
 
 
@@ -185,7 +191,8 @@ def test_without_a_tail_localnet_adds_nothing():
     config = SMALL
     params = numbered_params(network("forward_isp", config))["local"]
     params["tail"] = jax.tree.map(jnp.zeros_like, params["tail"])
-    found = LocalNet(config).apply({"params": params}, jnp.ones((88, 88, FEATURES)), jnp.ones(config.embedding))
+    arrays = jnp.ones((88, 88, FEATURES)), jnp.ones(config.embedding)
+    found = jax.jit(LocalNet(config).apply)({"params": params}, *arrays)
     np.testing.assert_array_equal(found, 0)
 
 

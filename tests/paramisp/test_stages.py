@@ -7,8 +7,13 @@ import pytest
 
 from modisp_jax.config import ParamISPConfig
 from modisp_jax.nets.paramisp import neutral_coefficients
-from modisp_jax.paramisp.stages import LIMIT, apply_global, curve, quadratic
+from modisp_jax.paramisp import stages
+from modisp_jax.paramisp.stages import LIMIT
 from tests.samples import EXTREMES
+
+# One program a shape; without jit, each operation would be one.
+apply_global = jax.jit(stages.apply_global, static_argnames="residual")
+curve, quadratic = jax.jit(stages.curve), jax.jit(stages.quadratic)
 
 FLOATS = np.concatenate([EXTREMES, -EXTREMES, [LIMIT, -LIMIT, 1e-6, -1e-6, 0.3, 1.7]]).astype(np.float32)
 
@@ -35,9 +40,9 @@ def finite(function, *arguments):
     def total(*arguments):
         return jnp.sum(function(*arguments) * 1e-3)
 
-    values = jax.vmap(function)(*arguments)
-    slopes = jax.vmap(jax.grad(total, argnums=tuple(range(len(arguments)))))(*arguments)
-    return all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves((values, slopes)))
+    values = jax.jit(jax.vmap(function))(*arguments)
+    slopes = jax.jit(jax.vmap(jax.grad(total, argnums=tuple(range(len(arguments))))))(*arguments)
+    return all(np.isfinite(x).all() for x in jax.tree.leaves((values, slopes)))
 
 
 @pytest.mark.parametrize("function", [quadratic, curve], ids=["quadratic", "curve"])
@@ -75,7 +80,7 @@ def test_a_curve_is_the_papers_formula():
 
 def test_every_coefficient_learns_from_the_start():
     x = jnp.asarray(np.random.default_rng(3).uniform(0.1, 0.9, (20, 3)), jnp.float32)
-    slopes = jax.grad(lambda c: jnp.sum(apply_global(c, x, residual=False)))
+    slopes = jax.jit(jax.grad(lambda c: jnp.sum(apply_global(c, x, residual=False))))
     start = jnp.asarray(neutral_coefficients(ParamISPConfig(stages=1), 2.2))
     assert (jnp.abs(slopes(start))[:, :36] > 1e-3).all()
     # Without a shift the curve does not depend on its scale alpha, the last three; with the first step there is one.
