@@ -165,7 +165,7 @@ def test_steps_are_shared_out_among_strides():
 def test_no_deltas_change_nothing():
     look = some_look()
     deltas = zero_deltas(CONFIG, rgb_lut=True)
-    changed = changed_look(look, deltas, luma_depth(SCENE))
+    changed = jax.jit(changed_look)(look, deltas, luma_depth(SCENE))
     assert_same_without_lut(changed, look, rtol=1e-6)
     np.testing.assert_array_equal(changed.rgb_lut, identity_rgb_lut())
     assert penalty(deltas, CONFIG) == 0

@@ -46,6 +46,10 @@ def forward(config):
     return lambda params, mosaic: forward_isp(params, mosaic, *CAMERA, config=config)
 
 
+inverse_jit = functools.cache(lambda config: jax.jit(inverse(config)))
+forward_jit = functools.cache(lambda config: jax.jit(forward(config)))
+
+
 def scene(height, width):
     """A picture that is dark in part and too bright in part, beyond both ends of the histograms."""
     return np.asarray(1.6 * photo(height, width) - 0.3, np.float32)
@@ -70,7 +74,7 @@ def test_other_widths_are_left_to_xla(width):
 
 @pytest.mark.parametrize("rows", [1, 5, 1000])
 def test_bands_of_rows_change_nothing(rows, monkeypatch):
-    run, image = forward(SMALL), scene(96, 120)[..., 0]
+    run, image = forward_jit(SMALL), scene(96, 120)[..., 0]
     want = run(networks(SMALL), image)
     monkeypatch.setattr(threads, "LEAST_ROWS", rows)
     monkeypatch.setattr(threads, "BANDS_A_CORE", 1000)
@@ -80,7 +84,7 @@ def test_bands_of_rows_change_nothing(rows, monkeypatch):
 @pytest.mark.parametrize("rows", [1, 7, 1000])
 @pytest.mark.parametrize("strip", [1, 3, 64])
 def test_convolutions_that_are_not_kept_change_nothing(strip, rows, monkeypatch):
-    run, image = forward(SMALL), scene(92, 88)[..., 0]
+    run, image = forward_jit(SMALL), scene(92, 88)[..., 0]
     want = run(networks(SMALL), image)
     monkeypatch.setattr(kernels, "KEPT", 0)
     monkeypatch.setattr(kernels, "STRIP", strip)
@@ -90,9 +94,8 @@ def test_convolutions_that_are_not_kept_change_nothing(strip, rows, monkeypatch)
 
 def test_transformations():
     images = np.stack([scene(88, 92), scene(88, 92)[::-1]])
-    run = inverse(SMALL)
-    loop = np.stack([run(networks(SMALL), image) for image in images])
-    np.testing.assert_allclose(jax.jit(jax.vmap(run, (None, 0)))(networks(SMALL), images), loop, atol=1e-6)
+    loop = np.stack([inverse_jit(SMALL)(networks(SMALL), image) for image in images])
+    np.testing.assert_allclose(jax.jit(jax.vmap(inverse(SMALL), (None, 0)))(networks(SMALL), images), loop, atol=1e-6)
 
 
 @pytest.mark.parametrize("derivative", ["reverse", "reverse of a batch", "forward"])
@@ -112,7 +115,7 @@ def test_derivatives_are_those_of_the_networks_as_xla_compiles_them(derivative, 
 def test_a_pixel_that_is_no_number_spoils_all_that_sees_it():
     image = scene(88, 88)
     image[5, 6, 1] = np.nan
-    assert np.isnan(inverse(SMALL)(networks(SMALL), image)).all()  # channel attention sees the whole image
+    assert np.isnan(inverse_jit(SMALL)(networks(SMALL), image)).all()  # channel attention sees the whole image
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-38, -1e-6, 1.0, 63.0, -65.0, 1e6])

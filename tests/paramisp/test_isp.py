@@ -153,5 +153,6 @@ def test_networks_of_another_shape_are_refused():
 
 def test_the_reading_of_a_network_without_paramnet_is_free():
     config = dataclasses.replace(RELEASED, steered=False)
-    found = inverse_isp(network("inverse_isp", config), jnp.asarray(photo(88, 88)), *CAMERA, config=config)
+    inverse = jax.jit(functools.partial(inverse_isp, config=config))
+    found = inverse(network("inverse_isp", config), photo(88, 88), *CAMERA)
     assert np.isfinite(found).all()
