@@ -193,7 +193,7 @@ def _load_file(path, wanted):
     except (TypeError, AttributeError, IndexError):
         raise ValueError(f"{path}: not a parameter set: a name is both a tensor and a group of tensors") from None
     _check(params, path)
-    return jax.device_put(jax.tree.map(np.float32, params))
+    return jax.device_put(params)
 
 
 def _check(params, place):

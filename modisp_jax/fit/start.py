@@ -109,7 +109,7 @@ def _changed(look, deltas, depth):
 
 @jax.jit
 def _baked(photofinish, chosen, deltas, linear):
-    """Parameters that choose looks changed by deltas; one program, as its operations one by one are two hundred."""
+    """Parameters that choose looks changed by deltas; one program in place of more than a hundred, one an operation."""
     changed = jax.vmap(_changed, in_axes=(0, None, 0))(chosen, deltas, jax.vmap(luma_depth)(linear))
     return bake(photofinish, chosen, changed)
 

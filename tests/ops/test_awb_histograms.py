@@ -132,6 +132,8 @@ def test_value_and_gradient_are_finite():
 
 def test_jit_changes_nothing():
     image = photo(24, 30)
+    for name, jitted in (("edge_image", edge_image), ("shrink", shrink)):
+        np.testing.assert_allclose(jitted(image), getattr(plain, name)(image), atol=1e-6)
     one, two = log_chroma_histogram(image), ratio_histogram(image, norms(image), LOW, HIGH)
     np.testing.assert_allclose(one, plain.log_chroma_histogram(image), atol=2e-6)
     np.testing.assert_allclose(two, plain.ratio_histogram(image, norms(image), LOW, HIGH), atol=2e-6)

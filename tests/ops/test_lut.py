@@ -81,6 +81,8 @@ def test_vmap_and_jit():
     loop = np.stack([grad(lut) for lut in luts])
     np.testing.assert_allclose(jax.jit(jax.vmap(grad))(luts), loop, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(map_chroma(luts[0], CBCR), plain.map_chroma(luts[0], CBCR), atol=1e-6)
+    np.testing.assert_allclose(map_rgb(identity_rgb_lut(), RGB), plain.map_rgb(identity_rgb_lut(), RGB), atol=1e-6)
+    np.testing.assert_allclose(chroma_histogram(CBCR), plain.chroma_histogram(CBCR), atol=1e-6)
 
 
 def test_lookup_refuses_a_wrong_number_of_coordinates():

@@ -85,3 +85,11 @@ def test_every_coefficient_learns_from_the_start():
     assert (jnp.abs(slopes(start))[:, :36] > 1e-3).all()
     # Without a shift the curve does not depend on its scale alpha, the last three; with the first step there is one.
     assert (jnp.abs(slopes(start.at[:, 33:36].set(0.01))) > 1e-3).all()
+
+
+def test_jit_changes_nothing():
+    rng = np.random.default_rng(4)
+    x, weights = (jnp.asarray(rng.uniform(-0.5, 1.5, shape), jnp.float32) for shape in ((50, 3), (10, 3)))
+    np.testing.assert_allclose(quadratic(x, weights), stages.quadratic(x, weights), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(curve(x, weights[:3]), stages.curve(x, weights[:3]), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(stages.apply_global(jnp.zeros((2, 39)), x, residual=True), x)
