@@ -11,14 +11,16 @@ class RandomZoomCrop:
     """A random crop of ``size`` pixels of the photo, flipped at random, enlarged by a random factor.
 
     Photos that were shrunk for the web are sharper, pixel by pixel, than what a sensor with a lens delivers; enlarging
-    (bicubic) brings that softness back. The factor is uniform in ``zoom``.
+    (bicubic) brings that softness back. The factor is uniform in ``zoom``; a share ``unchanged`` of the crops has none.
     """
 
     size: int
     zoom: tuple[float, float] = (1.0, 2.0)
+    unchanged: float = 0.0
 
     def __call__(self, sample, rng):
-        side = max(8, round(self.size / rng.uniform(*self.zoom)))
+        factor = 1.0 if self.unchanged and rng.uniform() < self.unchanged else rng.uniform(*self.zoom)
+        side = max(8, round(self.size / factor))
         photo = random_flip(rng, random_crop(rng, {"srgb": sample["srgb"]}, side))["srgb"]
         return sample | {"srgb": resize_area(photo, (self.size, self.size), "bicubic")}
 

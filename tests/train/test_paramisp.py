@@ -23,11 +23,12 @@ from modisp_jax.tree import flatten
 from modisp_jax.unprocess import draw_shot, generic_cameras
 from tests import samples
 from tests.samples import photo
+from train.augment import RandomZoomCrop
 from train.loop import LoopConfig, fit
 from train.optim import OptimizerConfig
 from train.paramisp import cameras as imaginary
 from train.paramisp.pairs import Pair, dequantized, draw_pair, middle_of, take_pair
-from train.paramisp.task import ParamISPExperiment, errors, inside, run, scores, task
+from train.paramisp.task import ERRORS, ParamISPExperiment, errors, inside, run, scores, task
 
 TINY = ParamISPConfig(width=2, embedding=3, blocks=0, stages=1)
 MIDDLE = jnp.array([60.0, 5.4, 1 / 90, 560.0])
@@ -139,6 +140,17 @@ def test_middles_are_what_the_networks_take():
     assert middle_of(np.full((97, 97, 3), 255, np.uint8), 96).max() == 1
 
 
+@pytest.mark.parametrize("unchanged", [0.0, 0.5, 1.0])
+def test_a_share_of_the_crops_is_not_enlarged(unchanged):
+    """Those have their photo's own steps from pixel to pixel, on a ramp of 2 a pixel; others have less."""
+    ramp = np.broadcast_to(np.uint8(np.arange(0, 256, 2))[None, :, None], (128, 128, 3))
+    crop, rng = RandomZoomCrop(32, (1.5, 2.0), unchanged), np.random.default_rng(0)
+    steps = [np.abs(np.diff(crop({"srgb": ramp}, rng)["srgb"].astype(int), axis=1)).mean() for _ in range(200)]
+    whole = np.isclose(steps, 2.0)
+    assert np.mean(whole) == pytest.approx(unchanged, abs=0.1 if 0 < unchanged < 1 else 0)
+    assert np.all(np.asarray(steps)[~whole] < 1.5)
+
+
 # Losses and scores
 
 
@@ -153,6 +165,15 @@ def test_losses_are_mean_errors_without_the_rim(pair, monkeypatch):
     found = errors({}, pair, pair, TINY)
     np.testing.assert_allclose([found["inverse"], found["cycle"]], [0.25, 0.5], rtol=1e-5)
     assert inside(pair.srgb).shape == (84, 84, 3)
+
+
+def test_a_cycle_may_count_as_its_root_mean_square(pair, monkeypatch):
+    """Its square's mean is what PSNR is of; the slope is finite where nothing is off."""
+    half = jnp.concatenate([pair.srgb[:44], pair.srgb[44:] + 0.5])
+    monkeypatch.setattr("train.paramisp.task.run", lambda *_: {"inverse": pair.mosaic + 0.25, "cycle": half})
+    found = errors({}, pair, pair, TINY, cycle="squared")
+    np.testing.assert_allclose([found["inverse"], found["cycle"]], [0.25, math.sqrt(0.125)], rtol=1e-5)
+    assert np.isfinite(jax.grad(ERRORS["squared"])(jnp.zeros((4, 4)))).all()
 
 
 def test_scores_are_clipped_decibels(pair):
@@ -270,6 +291,8 @@ def test_what_an_experiment_refuses():
         ({"cameras": ()}, "cameras: expected some of 0 to 4"),
         ({"cameras": (5,)}, "cameras: expected some of 0 to 4"),
         ({"dropout": 1.5}, "dropout: expected a probability"),
+        ({"unchanged": -0.1}, "unchanged: expected a share"),
+        ({"cycle_error": "cubed"}, "cycle_error: expected absolute or squared, got cubed"),
         ({"unpaired": 1.0}, "unpaired: expected both networks, start, imaginary cameras and an even batch"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -45,7 +45,7 @@ def imaginary_cameras(experiment):
     make = jax.jit(functools.partial(draw_pair, cameras=sensors, which=which))
     keys = jax.random.split(jax.random.key(VALIDATION_SEED), len(held_out))
     middles = [middle_of(held_out[i]["srgb"], experiment.val_size) for i in range(len(held_out))]
-    transforms = (RandomZoomCrop(experiment.crop, experiment.zoom),)
+    transforms = (RandomZoomCrop(experiment.crop, experiment.zoom, experiment.unchanged),)
     return Source(
         context=sensors,
         loader=functools.partial(_loader, photos, transforms),

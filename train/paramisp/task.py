@@ -30,6 +30,15 @@ RIM = 2
 """Pixels at the border that neither losses nor figures count, as published."""
 
 
+ERRORS = {
+    "absolute": lambda off: jnp.abs(off).mean(),
+    # What PSNR measures: edges, whose errors are the largest, count more than in the mean of the sizes. 1e-4 of full
+    # scale, far below an 8-bit picture's rounding, keeps the slope finite where nothing is off.
+    "squared": lambda off: jnp.sqrt(jnp.square(off).mean() + 1e-8),
+}
+"""How large the differences of an image are, as one number, in the image's unit."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ParamISPExperiment:
     """One network or both, on imaginary cameras or on pairs of a real one."""
@@ -66,12 +75,16 @@ class ParamISPExperiment:
     """Side of the patches in pixels, a multiple of 4 from 88 on."""
     zoom: tuple[float, float] = (1.0, 2.0)
     """Range of enlargement of the photos."""
+    unchanged: float = 0.0
+    """Share of the patches whose photo is not enlarged."""
     dropout: float = 0.2
     """Probability that a parameter is hidden from ParamNet, each by itself. Released code: none."""
     dequantize: bool = True
     """Hide the steps of both pictures under noise of .4 of a step."""
     cycle: float = 1.0
     """Weight of what comes back against what comes out, where both networks are trained. Released code: 2."""
+    cycle_error: str = "absolute"
+    """What counts of it: the mean ``absolute`` error, as published, or the root of the mean ``squared`` one."""
     unpaired: float = 0.0
     """Weight of ordinary photos as they are in joint training, of which there is no raw: what comes back of them, and
     what the first network made of them before. They take the second half of each batch; 0 has pairs alone."""
@@ -91,6 +104,10 @@ class ParamISPExperiment:
             raise ValueError(f"cameras: expected some of 0 to {imaginary.COUNT - 1}, got {self.cameras}")
         if not 0.0 <= self.dropout <= 1.0:
             raise ValueError(f"dropout: expected a probability, got {self.dropout}")
+        if not 0.0 <= self.unchanged <= 1.0:
+            raise ValueError(f"unchanged: expected a share, got {self.unchanged}")
+        if self.cycle_error not in ERRORS:
+            raise ValueError(f"cycle_error: expected {' or '.join(ERRORS)}, got {self.cycle_error}")
         if self.unpaired and (
             len(self.networks) < 2 or not self.start or self.pairs is not None or self.loop.batch % 2
         ):
@@ -127,7 +144,7 @@ def task(experiment):
                 pair = as_photo(pair, sample, context["before"], experiment.config)
                 kept = kept * jax.random.bernoulli(jax.random.fold_in(kept_key, 1))  # half have no EXIF at all
             inputs = dequantized(noise_key, pair, sample.get("steps", STEPS)) if experiment.dequantize else pair
-            return errors(params, inputs, pair, experiment.config, kept)
+            return errors(params, inputs, pair, experiment.config, kept, experiment.cycle_error)
 
         def means(is_photo, part):
             found = jax.vmap(functools.partial(one, is_photo=is_photo))(*jax.tree.map(lambda x: x[part], (batch, keys)))
@@ -205,11 +222,11 @@ def inside(image):
     return image[RIM:-RIM, RIM:-RIM]
 
 
-def errors(params, inputs, pair, config, kept=None):
-    """Mean absolute errors of a pair, by what is made of it; outputs are not clipped. Facts 1.9."""
-    targets = targets_of(pair)
-    found = run(params, inputs, config, kept)
-    return {name: jnp.abs(inside(image) - inside(targets[name])).mean() for name, image in found.items()}
+def errors(params, inputs, pair, config, kept=None, cycle="absolute"):
+    """Mean absolute errors of a pair, that of ``cycle`` by its kind; by name, outputs not clipped. Facts 1.9."""
+    found, targets = run(params, inputs, config, kept), targets_of(pair)
+    off = {name: inside(image) - inside(targets[name]) for name, image in found.items()}
+    return {name: ERRORS[cycle if name == "cycle" else "absolute"](x) for name, x in off.items()}
 
 
 def weighted(terms, cycle):
