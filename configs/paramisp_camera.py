@@ -2,7 +2,7 @@
 
     python3 dev.py run -m train configs/paramisp_camera.py --folder runs/paramisp-camera
 
-A quarter of an hour on one core. Expect 42.2 dB. For a camera of your own, from a folder of its raw photos and JPEGs:
+A quarter of an hour on one core. Expect 42.0 dB. For a camera of your own, from a folder of its raw photos and JPEGs:
 ``--pairs FOLDER --val-pairs FOLDER``; for the way back ``--networks forward_isp``.
 """
 
